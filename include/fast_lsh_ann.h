@@ -1,0 +1,515 @@
+/*
+ * fast_lsh_ann: locality sensitive hashing by bucketed random projections.
+ *
+ * Everything is reached through five kinds of object.
+ *
+ *   fla_context   thread pool and instruction set
+ *   fla_model     parameters and unit vectors; immutable, shared freely between threads
+ *   fla_index     checked rows; immutable, shared freely between threads
+ *   fla_knn       neighbors of resident queries among rows pushed block by block
+ *   fla_join      pairs between resident right rows and left rows pushed block by block
+ *
+ * A knn or a join is used by one thread at a time.  A computing function also takes an
+ * fla_call: threads, cancellation and progress of that one call.
+ *
+ * Arguments come in this order: object, context, call, inputs, outputs with their
+ * capacity, error.  Sizes count elements unless a name ends in _bytes.
+ *
+ * Results depend on the arguments alone: not on threads, instruction set, block sizes,
+ * the caller's floating point environment, or the order in which blocks are pushed.
+ *
+ * Every function may be called from any thread; objects may be freed from any thread once
+ * no call uses them.  The library never prints, exits, aborts or sets errno on purpose.
+ */
+#ifndef FAST_LSH_ANN_H
+#define FAST_LSH_ANN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FLA_VERSION_MAJOR 0
+#define FLA_VERSION_MINOR 2
+#define FLA_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define FLA_API __attribute__((visibility("default")))
+#define FLA_CHECKED __attribute__((warn_unused_result))
+#else
+#define FLA_API
+#define FLA_CHECKED
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- status and error ---------------------------------------------------------- */
+
+typedef enum fla_status {
+    FLA_OK = 0,
+    FLA_ERR_ARGUMENT,  /* a parameter is outside its range */
+    FLA_ERR_SHAPE,     /* sizes that must agree do not */
+    FLA_ERR_NONFINITE, /* NaN or infinity in the data; error.row and .column say where */
+    FLA_ERR_ROW,       /* a row is null, ragged or holds a null; error.row says which */
+    FLA_ERR_RANGE,     /* a bucket does not fit in int64; error.row says where */
+    FLA_ERR_MEMORY,    /* an allocation failed, or a size does not fit in memory */
+    FLA_ERR_CANCELLED, /* the call's cancel callback said stop */
+    FLA_ERR_SIMD,      /* the instruction set asked for by name is not usable here */
+    FLA_ERR_ARROW,     /* an Arrow structure is malformed or of an unsupported type */
+    FLA_ERR_SINK,      /* the caller's sink asked to stop */
+    FLA_STATUS_END     /* not a status: one past the last, for tests and bindings */
+} fla_status;
+
+/* Filled if and only if a call fails.  NULL is fine wherever one is taken. */
+typedef struct fla_error {
+    fla_status status;
+    const char *argument; /* static name of the parameter to blame, or NULL */
+    int64_t row;          /* counts from the matrix's first_row; -1: no row is to blame */
+    int64_t column;       /* -1: no coordinate is to blame */
+    int64_t bad_rows;     /* rows with the same fault, where they were counted; else 0 */
+    char message[256]; /* what was seen and what was needed; no trailing period */
+} fla_error;
+
+/* The constant's own name, "FLA_OK" and so on; "unknown status" for anything else. */
+FLA_API const char *fla_status_name(fla_status status);
+
+/* ---- context ------------------------------------------------------------------- */
+
+typedef struct fla_context fla_context;
+
+typedef struct fla_context_options {
+    size_t struct_size; /* set by fla_context_options_init */
+    unsigned threads;   /* 0: FAST_LSH_ANN_NUM_THREADS, else the processors this process
+                           may use (affinity and cgroup quota); at most 1024 */
+    const char *simd;   /* NULL: FAST_LSH_ANN_SIMD, else the best this CPU has;
+                           or a name out of fla_simd_tiers */
+} fla_context_options;
+
+FLA_API void fla_context_options_init(fla_context_options *options);
+
+/*
+ * Create a context.  Starts no thread: the pool comes to life with the first call that
+ * needs it, and anew in a forked child.
+ *
+ * options  NULL for the defaults.
+ * out      NULL on failure; the caller frees it with fla_context_free.
+ *
+ * Returns FLA_OK, FLA_ERR_ARGUMENT (threads, or the environment variable for it),
+ * FLA_ERR_SIMD (the message lists the tiers there are) or FLA_ERR_MEMORY.
+ */
+FLA_API FLA_CHECKED fla_status fla_context_create(const fla_context_options *options,
+                                                  fla_context **out, fla_error *err);
+FLA_API void fla_context_free(
+    fla_context *context); /* NULL is fine; no call may be running */
+
+FLA_API unsigned fla_context_threads(const fla_context *context);
+FLA_API const char *fla_context_simd(const fla_context *context);
+
+/*
+ * Names of the kernel tiers this CPU can run, best first.
+ *
+ * names     receives up to capacity static strings; may be NULL when capacity is 0.
+ *
+ * Returns how many there are, at least 1; the last is "scalar".
+ */
+FLA_API size_t fla_simd_tiers(const char **names, size_t capacity);
+
+/* ---- call ---------------------------------------------------------------------- */
+
+/* What one call may use.  NULL wherever one is taken means the defaults. */
+typedef struct fla_call {
+    size_t struct_size;           /* set by fla_call_init */
+    unsigned threads;             /* 0: the context's; never more than the context's */
+    bool (*cancelled)(void *arg); /* asked by the calling thread, about every 20 ms and at
+                                     least every 50; true means stop */
+    void (*progress)(void *arg, uint64_t done, uint64_t total); /* by the calling thread,
+                                     about every 20 ms and once at the end; row-query
+                                     decisions, or rows hashed */
+    void *arg;
+} fla_call;
+
+FLA_API void fla_call_init(fla_call *call);
+
+/* ---- rows ---------------------------------------------------------------------- */
+
+typedef enum fla_dtype { FLA_F32, FLA_F64 } fla_dtype;
+
+/*
+ * A borrowed view of rows.  The coordinates of a row are contiguous and may be unaligned;
+ * rows may be apart, overlap or run backwards.  Another thread that writes to the data
+ * during a call can change the numbers that come out, never their bounds.
+ */
+typedef struct fla_matrix {
+    const void *data; /* may be NULL when rows is 0 */
+    size_t rows;
+    size_t dim;
+    ptrdiff_t row_stride_bytes;
+    int64_t first_row; /* number of row 0 in results and errors: 0, or its place in a
+                          stream */
+    fla_dtype dtype;
+} fla_matrix;
+
+/* ---- model --------------------------------------------------------------------- */
+
+typedef struct fla_model fla_model;
+
+/*
+ * Which JVM's rounding the unit vectors' norms follow; the order of the sums is given in
+ * docs/contract.md.  Spark 3.2-3.5 on JDK 11 and later is JAVA11; Spark 4 is VECTOR8 on
+ * AVX-512 machines, VECTOR4 on AVX2, VECTOR2 on 128-bit SIMD.
+ */
+typedef enum fla_profile {
+    FLA_PROFILE_JAVA11,
+    FLA_PROFILE_JAVA8,
+    FLA_PROFILE_VECTOR2,
+    FLA_PROFILE_VECTOR4,
+    FLA_PROFILE_VECTOR8
+} fla_profile;
+
+typedef struct fla_model_options {
+    size_t struct_size; /* set by fla_model_options_init */
+    double
+        bucket_length; /* > 0, finite, with a finite reciprocal; in units of distance */
+    uint64_t num_hash_tables; /* >= 1 */
+    int64_t seed;             /* only the low 48 bits matter, as in java.util.Random */
+    fla_profile profile;
+} fla_model_options;
+
+FLA_API void fla_model_options_init(fla_model_options *options); /* 2.0, 1, 42, JAVA11 */
+
+/*
+ * Draw the unit vectors of a model, as Spark's BucketedRandomProjectionLSH does.
+ *
+ * dim  >= 1; coordinates of a row.
+ *
+ * Returns FLA_OK, FLA_ERR_ARGUMENT (the value is in the message) or FLA_ERR_MEMORY.
+ * Costs num_hash_tables * dim Gaussians and 8 bytes each.
+ */
+FLA_API FLA_CHECKED fla_status fla_model_create(const fla_model_options *options,
+                                                size_t dim, fla_model **out,
+                                                fla_error *err);
+FLA_API void fla_model_free(fla_model *model); /* NULL is fine */
+
+FLA_API size_t fla_model_dim(const fla_model *model);
+FLA_API size_t fla_model_tables(const fla_model *model);
+
+/* The unit vectors, [tables x dim] row-major; valid as long as the model. */
+FLA_API const double *fla_model_vectors(const fla_model *model);
+
+/*
+ * Compute the bucket of every row in every hash table:
+ * floor((1 / bucket_length) * (row . vector)), the dot product a sequential chain of
+ * fused multiply-adds in double.
+ *
+ * rows     [n x dim], borrowed for the call.
+ * out      [n x tables], row-major; out[i * tables + t] is row i's bucket in table t.
+ * out_len  elements available at out; must be exactly n * tables.
+ *
+ * Returns FLA_OK, or
+ *   FLA_ERR_SHAPE      rows->dim is not the model's, or out_len is wrong
+ *   FLA_ERR_NONFINITE  err->row, err->column: the first such value; out is unspecified
+ *   FLA_ERR_RANGE      err->row: the first row with a bucket beyond int64
+ *   FLA_ERR_MEMORY, FLA_ERR_CANCELLED
+ */
+FLA_API FLA_CHECKED fla_status fla_model_hash(const fla_model *model,
+                                              fla_context *context, const fla_call *call,
+                                              const fla_matrix *rows, int64_t *out,
+                                              size_t out_len, fla_error *err);
+
+/* ---- searching ----------------------------------------------------------------- */
+
+typedef struct fla_search_options {
+    size_t struct_size;      /* set by fla_search_options_init */
+    uint64_t min_collisions; /* hash tables that must collide; 0: every row is a candidate
+                                (exact search), and no model is needed */
+    bool strict;             /* joins: distance < threshold, as Spark, instead of <= */
+    bool upper;              /* joins of rows with themselves: left < right only */
+} fla_search_options;
+
+FLA_API void fla_search_options_init(fla_search_options *options); /* 1, false, false */
+
+/* ---- index --------------------------------------------------------------------- */
+
+typedef struct fla_index fla_index;
+
+/*
+ * Check rows once for repeated searches: every value finite, every bucket within int64.
+ * The rows are borrowed until fla_index_free and must not change.
+ *
+ * model  NULL for an index that answers exact searches only; else must outlive the index.
+ *
+ * Returns FLA_OK, FLA_ERR_SHAPE, FLA_ERR_NONFINITE, FLA_ERR_RANGE, FLA_ERR_MEMORY or
+ * FLA_ERR_CANCELLED.
+ */
+FLA_API FLA_CHECKED fla_status fla_index_create(fla_context *context,
+                                                const fla_call *call,
+                                                const fla_model *model,
+                                                const fla_matrix *rows, fla_index **out,
+                                                fla_error *err);
+FLA_API void fla_index_free(fla_index *index); /* NULL is fine */
+
+/* ---- nearest neighbors --------------------------------------------------------- */
+
+/*
+ * The k nearest candidates of each query among an index's rows, by (distance, row).
+ *
+ * queries    [q x dim], borrowed for the call.
+ * k          >= 1; may pass the number of rows.
+ * indices    [q x w], w = min(k, rows of the index); row numbers, -1 past the last.
+ * distances  [q x w]; Euclidean: the square root of the sequential double sum of squared
+ *            differences, never fused; +inf past the last candidate.
+ * out_len    elements available at indices and at distances; must be exactly q * w.
+ * counts     [q] or NULL; candidates returned.
+ *
+ * Returns FLA_OK, FLA_ERR_ARGUMENT (k, or min_collisions without a model), FLA_ERR_SHAPE,
+ * FLA_ERR_NONFINITE or FLA_ERR_RANGE (err->argument is "queries"), FLA_ERR_MEMORY,
+ * FLA_ERR_CANCELLED.
+ */
+FLA_API FLA_CHECKED fla_status fla_nearest_neighbors(
+    const fla_index *index, fla_context *context, const fla_call *call,
+    const fla_matrix *queries, size_t k, const fla_search_options *options,
+    int64_t *indices, double *distances, size_t out_len, int64_t *counts, fla_error *err);
+
+/*
+ * The same for rows that arrive in blocks, in any order: create, push every block,
+ * finish, free.  Rows are numbered by each block's first_row.
+ */
+typedef struct fla_knn fla_knn;
+
+/*
+ * model    NULL when options->min_collisions is 0; else must outlive the knn.
+ * queries  [q x dim], borrowed until fla_knn_free; must not change.
+ *
+ * Returns as fla_nearest_neighbors.
+ */
+FLA_API FLA_CHECKED fla_status fla_knn_create(fla_context *context, const fla_call *call,
+                                              const fla_model *model,
+                                              const fla_matrix *queries, size_t k,
+                                              const fla_search_options *options,
+                                              fla_knn **out, fla_error *err);
+
+/*
+ * Search one block.  After any failure the knn can only be freed.
+ *
+ * Returns FLA_OK, FLA_ERR_SHAPE, FLA_ERR_NONFINITE or FLA_ERR_RANGE (err->argument is
+ * "rows"), FLA_ERR_MEMORY, FLA_ERR_CANCELLED.
+ */
+FLA_API FLA_CHECKED fla_status fla_knn_push(fla_knn *knn, const fla_call *call,
+                                            const fla_matrix *rows, fla_error *err);
+
+/*
+ * Write what was found, sorted by (distance, row).
+ *
+ * width  columns of indices and distances; at least min(k, rows pushed).
+ *
+ * Returns FLA_OK, FLA_ERR_SHAPE, FLA_ERR_MEMORY, FLA_ERR_CANCELLED.  Once.
+ */
+FLA_API FLA_CHECKED fla_status fla_knn_finish(fla_knn *knn, const fla_call *call,
+                                              size_t width, int64_t *indices,
+                                              double *distances, int64_t *counts,
+                                              fla_error *err);
+FLA_API void fla_knn_free(fla_knn *knn); /* NULL is fine */
+
+/* ---- similarity join ----------------------------------------------------------- */
+
+typedef struct fla_pair {
+    int64_t left, right;
+    double distance;
+} fla_pair;
+
+/*
+ * Receives pairs in (left, right) order, n >= 1 at a time.  Called by the calling thread.
+ * Non-zero stops the join with FLA_ERR_SINK.
+ */
+typedef int fla_pair_sink(void *arg, const fla_pair *pairs, size_t n);
+
+/*
+ * All candidate pairs within threshold, once each, in (left, right) order.
+ *
+ * right      NULL joins the index with itself: all ordered pairs, (i, i) too, unless
+ *            options->upper.
+ * threshold  >= 0; +inf means every candidate pair.
+ *
+ * Memory does not grow with the number of candidates or of pairs.
+ *
+ * Returns FLA_OK, FLA_ERR_ARGUMENT (threshold; upper with two sides; min_collisions
+ * without a model), FLA_ERR_SHAPE, FLA_ERR_MEMORY, FLA_ERR_CANCELLED, FLA_ERR_SINK.
+ */
+FLA_API FLA_CHECKED fla_status fla_similarity_join(
+    const fla_index *left, fla_context *context, const fla_call *call,
+    const fla_index *right, double threshold, const fla_search_options *options,
+    fla_pair_sink *sink, void *sink_arg, fla_error *err);
+
+/*
+ * The same with the left rows pushed in blocks of ascending row numbers against right
+ * rows that stay.  Each push meets the whole right side, and its pairs leave before it
+ * returns.
+ */
+typedef struct fla_join fla_join;
+
+/*
+ * right  [n x dim], borrowed until fla_join_free; must not change.  options->upper
+ * compares row numbers: left < right.
+ */
+FLA_API FLA_CHECKED fla_status fla_join_create(fla_context *context, const fla_call *call,
+                                               const fla_model *model,
+                                               const fla_matrix *right, double threshold,
+                                               const fla_search_options *options,
+                                               fla_join **out, fla_error *err);
+FLA_API FLA_CHECKED fla_status fla_join_push(fla_join *join, const fla_call *call,
+                                             const fla_matrix *left, fla_pair_sink *sink,
+                                             void *sink_arg, fla_error *err);
+FLA_API void fla_join_free(fla_join *join); /* NULL is fine */
+
+/* ---- Arrow --------------------------------------------------------------------- */
+
+/* The three structures of the Arrow C data and stream interfaces, as Arrow publishes
+ * them. */
+#ifndef ARROW_C_DATA_INTERFACE
+#define ARROW_C_DATA_INTERFACE
+
+#define ARROW_FLAG_DICTIONARY_ORDERED 1
+#define ARROW_FLAG_NULLABLE 2
+#define ARROW_FLAG_MAP_KEYS_SORTED 4
+
+struct ArrowSchema {
+    const char *format;
+    const char *name;
+    const char *metadata;
+    int64_t flags;
+    int64_t n_children;
+    struct ArrowSchema **children;
+    struct ArrowSchema *dictionary;
+    void (*release)(struct ArrowSchema *);
+    void *private_data;
+};
+
+struct ArrowArray {
+    int64_t length;
+    int64_t null_count;
+    int64_t offset;
+    int64_t n_buffers;
+    int64_t n_children;
+    const void **buffers;
+    struct ArrowArray **children;
+    struct ArrowArray *dictionary;
+    void (*release)(struct ArrowArray *);
+    void *private_data;
+};
+#endif
+
+#ifndef ARROW_C_STREAM_INTERFACE
+#define ARROW_C_STREAM_INTERFACE
+struct ArrowArrayStream {
+    int (*get_schema)(struct ArrowArrayStream *, struct ArrowSchema *out);
+    int (*get_next)(struct ArrowArrayStream *, struct ArrowArray *out);
+    const char *(*get_last_error)(struct ArrowArrayStream *);
+    void (*release)(struct ArrowArrayStream *);
+    void *private_data;
+};
+#endif
+
+/*
+ * Take one column out of a record batch (a struct array), with the batch's own offset and
+ * length applied to it.
+ *
+ * schema  the batch's; unchanged.
+ * array   the batch; on success its child is moved out, the batch stays the caller's.
+ * column  position of the child.
+ * out     the column; the caller releases it.
+ *
+ * Returns FLA_OK or FLA_ERR_ARROW (not a struct, nulls among its rows, no such child,
+ * child taken before, sizes that contradict each other).
+ */
+FLA_API FLA_CHECKED fla_status fla_arrow_take_column(const struct ArrowSchema *schema,
+                                                     struct ArrowArray *array,
+                                                     size_t column,
+                                                     struct ArrowArray *out,
+                                                     fla_error *err);
+
+/* An embedding column that rows are viewed in. */
+typedef struct fla_arrow_rows fla_arrow_rows;
+
+/*
+ * View a list or large_list array of float32 or float64 as rows, without a copy unless
+ * the values are not aligned to their size.
+ *
+ * schema     of the array; not kept.
+ * array      moved into *out on success, untouched on failure.
+ * first_row  number of the array's first row, for the view and for errors.
+ * view       valid until fla_arrow_rows_free; dim is 0 when there are no rows.
+ *
+ * Returns FLA_OK, or
+ *   FLA_ERR_ARROW  another type, or sizes and offsets that contradict each other
+ *   FLA_ERR_ROW    err->row: the first null row, row with a null element, or row whose
+ *                  length is not the first row's
+ *   FLA_ERR_MEMORY
+ */
+FLA_API FLA_CHECKED fla_status fla_arrow_import_rows(const struct ArrowSchema *schema,
+                                                     struct ArrowArray *array,
+                                                     int64_t first_row,
+                                                     fla_arrow_rows **out,
+                                                     fla_matrix *view, fla_error *err);
+FLA_API void fla_arrow_rows_free(fla_arrow_rows *rows); /* NULL is fine */
+
+typedef enum fla_arrow_type {
+    FLA_ARROW_INT64,
+    FLA_ARROW_FLOAT32,
+    FLA_ARROW_FLOAT64
+} fla_arrow_type;
+
+/* One column of a batch to export: values of ours, or an Arrow array passed through. */
+typedef struct fla_arrow_column {
+    const char *name;    /* UTF-8; copied */
+    fla_arrow_type type; /* of the values; ignored when array is set */
+    size_t list_size;    /* 0: one value a row; else a list of that many values a row */
+    const void *values;  /* [rows] or [rows x list_size], contiguous, aligned */
+    struct ArrowSchema
+        *schema;              /* set together with array to pass a column through: both */
+    struct ArrowArray *array; /* are moved out on success; NULL for values of ours */
+} fla_arrow_column;
+
+/*
+ * Export columns as a record batch: a struct array and its schema.  No value is copied.
+ *
+ * rows     of every column; a passed-through array must have that length.
+ * release  called with owner exactly once, when the last array that needs the values is
+ *          released; from any thread.  May be NULL.  Not called on failure.
+ * out_schema, out_array  the caller's to release; either may be NULL.
+ *
+ * Returns FLA_OK, FLA_ERR_ARGUMENT, FLA_ERR_SHAPE, FLA_ERR_MEMORY.
+ */
+FLA_API FLA_CHECKED fla_status fla_arrow_export_batch(
+    const fla_arrow_column *columns, size_t n_columns, size_t rows,
+    void (*release)(void *owner), void *owner, struct ArrowSchema *out_schema,
+    struct ArrowArray *out_array, fla_error *err);
+
+/* Where an exported stream gets its batches from.  Called from whatever thread reads it.
+ */
+typedef struct fla_arrow_source {
+    /* Fill *out, or leave out->release NULL at the end.  On failure return an errno value
+       and write a message of up to capacity bytes, terminator included. */
+    int (*next)(void *arg, struct ArrowArray *out, char *message, size_t capacity);
+    void (*release)(void *arg); /* once, when the stream is released; may be NULL */
+    void *arg;
+} fla_arrow_source;
+
+/*
+ * Export batches as a stream.  After its end or a failure, get_next keeps saying so.
+ *
+ * schema  of every batch; moved into the stream on success.
+ * out     the caller's to release.
+ *
+ * Returns FLA_OK, FLA_ERR_ARGUMENT, FLA_ERR_MEMORY.
+ */
+FLA_API FLA_CHECKED fla_status fla_arrow_export_stream(struct ArrowSchema *schema,
+                                                       const fla_arrow_source *source,
+                                                       struct ArrowArrayStream *out,
+                                                       fla_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,21 @@
+/* The extension's functions on models, indexes and joins, and what they share. */
+#ifndef FLA_EXT_SEARCH_H
+#define FLA_EXT_SEARCH_H
+
+#include "ext.h"
+
+/* A model capsule's model; None gives NULL.  -1 with an exception for anything else. */
+int ext_model(PyObject *object, const fla_model **model);
+
+/* An index capsule's index; NULL with an exception for anything else. */
+const fla_index *ext_index(PyObject *capsule);
+
+PyObject *ext_model_new(PyObject *module, PyObject *args);
+PyObject *ext_model_vectors(PyObject *module, PyObject *args);
+PyObject *ext_model_hash(PyObject *module, PyObject *args);
+PyObject *ext_index_new(PyObject *module, PyObject *args);
+PyObject *ext_index_neighbors(PyObject *module, PyObject *args);
+PyObject *ext_rows_neighbors(PyObject *module, PyObject *args);
+PyObject *ext_index_join(PyObject *module, PyObject *args);
+
+#endif

@@ -1,0 +1,48 @@
+"""Spark's BucketedRandomProjectionLSH without Spark.
+
+The same buckets, neighbors and joins as Spark ML's ``BucketedRandomProjectionLSH``, bit for
+bit, inside one process; exact searches; Delta tables in and out.
+"""
+
+from fast_lsh_ann import errors
+from fast_lsh_ann._core import __version__
+from fast_lsh_ann._runtime import SimdInfo, set_threads, simd_info
+from fast_lsh_ann.delta import DeltaLSHProcessor
+from fast_lsh_ann.delta_utils import create_sample_delta, read_delta_embeddings
+from fast_lsh_ann.errors import FastLSHError
+from fast_lsh_ann.index import (
+    LSHIndex,
+    exact_nearest_neighbors,
+    exact_similarity_join,
+)
+from fast_lsh_ann.model import (
+    BucketedRandomProjectionLSH,
+    BucketedRandomProjectionLSHModel,
+)
+from fast_lsh_ann.results import Neighbors, Pairs
+
+__all__ = [
+    "BucketedRandomProjectionLSH",
+    "BucketedRandomProjectionLSHModel",
+    "DeltaLSHProcessor",
+    "FastLSHError",
+    "LSHIndex",
+    "Neighbors",
+    "Pairs",
+    "SimdInfo",
+    "__version__",
+    "create_sample_delta",
+    "errors",
+    "exact_nearest_neighbors",
+    "exact_similarity_join",
+    "read_delta_embeddings",
+    "set_threads",
+    "simd_info",
+]
+
+# Users see, and pickles name, the package rather than the module a thing is written in.
+for _name in __all__:
+    _thing = globals()[_name]
+    if getattr(_thing, "__module__", "").startswith("fast_lsh_ann."):
+        _thing.__module__ = "fast_lsh_ann"
+del _name, _thing

@@ -1,0 +1,105 @@
+"""The extension: C functions over capsules.  No policy; the package checks and names.
+
+Every function that computes drops the GIL, honours Ctrl-C and raises the classes of
+`fast_lsh_ann.errors`.  `rows` arguments are 2-D float32 or float64 buffers in native byte
+order whose last axis is contiguous.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+class _Capsule(Protocol): ...
+
+Model: TypeAlias = _Capsule
+Index: TypeAlias = _Capsule
+StreamReader: TypeAlias = _Capsule
+ArrowSchema: TypeAlias = _Capsule  # PyCapsule "arrow_schema"
+ArrowArray: TypeAlias = _Capsule  # PyCapsule "arrow_array"
+ArrowStream: TypeAlias = _Capsule  # PyCapsule "arrow_array_stream"
+Progress: TypeAlias = Callable[[int, int], object] | None
+# What view_rows and join give: an owner that keeps memory alive, and where the values are.
+Memory: TypeAlias = tuple[_Capsule, int]
+
+__version__: str
+
+# ---- the context ----------------------------------------------------------------------
+def set_threads(threads: int, /) -> None: ...  # 0: the default
+def simd_info() -> tuple[str, list[str], int]: ...  # chosen tier, tiers here, threads
+def register_errors(classes: dict[str, type[BaseException]], /) -> None: ...
+
+# status names in the order of fla_status, FLA_STATUS_END left out
+def status_names() -> list[str]: ...
+
+# ---- hashing --------------------------------------------------------------------------
+def model_new(
+    bucket_length: float, num_hash_tables: int, seed: int, dim: int, profile: int, /
+) -> Model: ...
+def model_vectors(model: Model, out: Any, /) -> None: ...  # float64 [tables, dim]
+def model_hash(
+    model: Model, rows: Any, first_row: int, out: Any, progress: Progress, name: str, /
+) -> None: ...  # out int64 [n, tables]
+
+# ---- searching: name and names are what the caller calls the arguments to blame ---------
+def index_new(model: Model | None, rows: Any, name: str, /) -> Index: ...
+def index_neighbors(
+    index: Index,
+    queries: Any,
+    k: int,
+    min_collisions: int,
+    indices: Any,
+    distances: Any,
+    counts: Any,
+    progress: Progress,
+    name: str,
+    /,
+) -> None: ...  # min_collisions 0: exact
+def index_join(
+    left: Index,
+    right: Index | None,
+    threshold: float,
+    min_collisions: int,
+    strict: bool,
+    upper: bool,
+    progress: Progress,
+    name: str,
+    /,
+) -> tuple[int, Memory, Memory, Memory]: ...  # pairs; left int64, right int64, distance
+def rows_neighbors(
+    model: Model | None,
+    rows: Any,
+    queries: Any,
+    k: int,
+    min_collisions: int,
+    indices: Any,
+    distances: Any,
+    counts: Any,
+    progress: Progress,
+    names: tuple[str, str],
+    /,
+) -> None: ...  # one pass over rows that are not kept as an index
+
+# ---- Arrow ----------------------------------------------------------------------------
+def stream_open(stream: ArrowStream, /) -> tuple[StreamReader, list[str]]: ...
+"""Move the stream out of its capsule; column names of its batches."""
+
+def stream_next(reader: StreamReader, /) -> list[tuple[ArrowSchema, ArrowArray]] | None: ...
+"""The columns of the next batch, each a pair of capsules; None at the end, again and again."""
+
+def array_length(array: ArrowArray, /) -> int: ...
+def view_rows(
+    schema: ArrowSchema, array: ArrowArray, first_row: int, name: str, /
+) -> tuple[Memory, int, int, str]: ...
+"""Move an embedding column out of its capsule: memory, rows, dim, "<f4" or "<f8"."""
+
+# (name, type, list_size, values) or (name, schema, array); type "int64", "float32", "float64"
+Column: TypeAlias = tuple[str, str, int, Any] | tuple[str, ArrowSchema, ArrowArray]
+
+def export_batch(
+    columns: Sequence[Column], rows: int, /
+) -> tuple[ArrowSchema, ArrowArray]: ...
+"""A record batch that keeps the buffers of `columns` alive; passed capsules are emptied."""
+
+def export_stream(
+    schema: ArrowSchema, next_batch: Callable[[], ArrowArray | None], /
+) -> ArrowStream: ...
+"""A stream that calls `next_batch` under the GIL, from whatever thread reads it."""

@@ -1,0 +1,178 @@
+"""Opening Delta tables, and calling deltalake so that its errors carry our names."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from fast_lsh_ann._threads import call_in_thread
+from fast_lsh_ann.errors import (
+    DeltaError,
+    InputTypeError,
+    MissingDependencyError,
+    ParameterError,
+    SparkVectorColumnError,
+    TableNotFoundError,
+)
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+T = TypeVar("T")
+TablePath: TypeAlias = str | os.PathLike[str]
+Version: TypeAlias = int | str | datetime | None
+
+
+def open_table(
+    path: TablePath,
+    *,
+    version: Version = None,
+    storage_options: Mapping[str, str] | None = None,
+) -> "DeltaTable":
+    """Open a Delta table at one version, which everything read from it stays at.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A folder, or the URI of an object store.
+    version : int, str or datetime, optional
+        A version number, or a moment: an aware datetime or an RFC 3339 string with its
+        offset.  The newest version by default.
+    storage_options : mapping, optional
+        Credentials and settings of the object store.
+
+    Returns
+    -------
+    deltalake.DeltaTable
+
+    Raises
+    ------
+    TableNotFoundError
+        If there is no Delta table at `path`.
+    SparkVectorColumnError
+        If the table has a Spark ML vector column.
+    ParameterError, InputTypeError
+        If `version` is negative, a moment without an offset, or of another type.
+    DeltaError
+        If the table cannot be opened for another reason.
+    MissingDependencyError
+        If deltalake is not installed.
+    """
+    uri = os.fspath(path)
+    wanted = _checked_version(version)
+    require_delta()
+
+    def load() -> "DeltaTable":
+        from deltalake import DeltaTable
+
+        options = dict(storage_options) if storage_options else None
+        table = DeltaTable(uri, storage_options=options)
+        if isinstance(wanted, int) and wanted > table.version():
+            raise DeltaError(
+                f"Delta table {uri!r} has no version {wanted}; "
+                f"the newest is {table.version()}"
+            )
+        if wanted is not None:
+            table.load_as_version(wanted)
+        return table
+
+    return call_delta(load, uri)
+
+
+def _checked_version(version: Version) -> int | datetime | None:
+    if version is None:
+        return None
+    if isinstance(version, bool) or not isinstance(version, (int, str, datetime)):
+        raise InputTypeError(
+            f"version must be an int, an RFC 3339 string or an aware datetime, "
+            f"got {type(version).__name__}"
+        )
+    if isinstance(version, int):
+        if version < 0:
+            raise ParameterError(f"version must not be negative, got {version}")
+        return version
+    if isinstance(version, str):
+        try:
+            version = datetime.fromisoformat(version)
+        except ValueError:
+            raise ParameterError(
+                f"version {version!r} is no RFC 3339 time such as "
+                f"'2026-01-31T12:00:00Z'; pass a version number as an int"
+            ) from None
+    if version.tzinfo is None:
+        raise ParameterError(
+            f"version {version.isoformat()} has no offset from UTC, so it names no "
+            f"moment; append 'Z' or '+00:00', or set tzinfo"
+        )
+    return version
+
+
+def require_delta() -> None:
+    try:
+        import deltalake  # noqa: F401
+        import polars  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"Delta tables need the packages deltalake and polars ({error}); "
+            f"install them with: pip install 'fast_lsh_ann[delta]'"
+        ) from error
+
+
+def call_delta(function: Callable[[], T], uri: str) -> T:
+    """Call deltalake in a thread, so that Ctrl-C works, and name its errors."""
+    try:
+        return call_in_thread(function)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        translated = delta_error(error, uri)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def delta_error(error: BaseException, uri: str) -> DeltaError | None:
+    """Give our error for one of deltalake's; None for any other."""
+    from deltalake import exceptions
+
+    text = (str(error).splitlines() or [""])[0]
+    if isinstance(error, exceptions.TableNotFoundError):
+        return TableNotFoundError(f"there is no Delta table at {uri!r}: {text}")
+    if isinstance(error, exceptions.DeltaError):
+        if "'udt'" in str(error):
+            return SparkVectorColumnError(_udt_advice(uri))
+        return DeltaError(f"Delta table {uri!r}: {text}")
+    if type(error).__name__ == "PanicException":
+        return DeltaError(
+            f"Delta table {uri!r}: deltalake stopped ({text}); it does not work in a "
+            f"forked process: start processes by spawn or forkserver"
+        )
+    return None
+
+
+def _udt_advice(uri: str) -> str:
+    columns = _udt_columns(Path(uri.removeprefix("file://")))
+    name = columns[0] if columns else "features"
+    named = f"columns {columns}" if columns else "a column"
+    return (
+        f"Delta table {uri!r} holds Spark ML vectors in {named}, which only Spark reads; "
+        f"rewrite the table in Spark as arrays, after dropping rows that are null: "
+        f'df.dropna(subset=["{name}"])'
+        f'.withColumn("{name}", vector_to_array("{name}", "float32"))'
+    )
+
+
+def _udt_columns(folder: Path) -> list[str]:
+    """Names of the Spark vector columns in a local log; empty when it cannot tell."""
+    try:
+        for log in sorted(folder.glob("_delta_log/*.json"), reverse=True):
+            for line in log.read_text(encoding="utf-8").splitlines():
+                metadata = json.loads(line).get("metaData")
+                if metadata:
+                    fields = json.loads(metadata["schemaString"])["fields"]
+                    return [f["name"] for f in fields if '"udt"' in json.dumps(f)]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return []

@@ -1,0 +1,116 @@
+"""Writing a Delta table as one streamed commit that Ctrl-C or an error leaves undone."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from fast_lsh_ann import _core
+from fast_lsh_ann._arrow import ArrowBatch, RecordBatchStream
+from fast_lsh_ann._delta import TablePath, delta_error
+from fast_lsh_ann._threads import Channel, Worker
+from fast_lsh_ann.errors import CancelledError
+
+if TYPE_CHECKING:
+    from deltalake import WriterProperties
+
+# Enough for the maker of batches and the writer to overlap.
+_BATCHES_AHEAD = 1
+
+
+def write_batches(
+    path: TablePath,
+    batches: Iterable[ArrowBatch],
+    *,
+    metadata: Mapping[str, str] | None = None,
+    plain_columns: Sequence[str] | None = None,
+    storage_options: Mapping[str, str] | None = None,
+) -> None:
+    """Replace a table's rows and columns by those of `batches`, in one commit.
+
+    The batches are made in the calling thread, and deltalake pulls them in others.  An
+    exception while they are made ends the write without a commit and goes on unchanged;
+    files already uploaded stay, unreferenced, until the table is vacuumed.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A folder, or the URI of an object store; the table is created if there is none.
+    batches : iterable of record batches
+        At least one, all of one schema.  Their order is not kept by the table.
+    metadata : mapping, optional
+        Goes into the commit.
+    plain_columns : sequence of str, optional
+        Where a table holds vectors, the columns that do not; the others are then stored
+        by byte planes.
+    storage_options : mapping, optional
+        Credentials and settings of the object store.
+
+    Raises
+    ------
+    DeltaError
+        If the table cannot be written.
+    """
+    uri = os.fspath(path)
+    made = iter(batches)
+    first = next(made)
+    channel: Channel[_core.ArrowArray] = Channel(_BATCHES_AHEAD)
+    stream = RecordBatchStream(first[0], lambda: next(channel, None))
+
+    def write() -> None:
+        from deltalake import CommitProperties, write_deltalake
+
+        try:
+            write_deltalake(
+                uri,
+                stream,
+                mode="overwrite",
+                schema_mode="overwrite",
+                storage_options=dict(storage_options) if storage_options else None,
+                writer_properties=_writer_properties(plain_columns),
+                commit_properties=CommitProperties(custom_metadata=dict(metadata or {})),
+            )
+        finally:
+            channel.cancel()
+
+    worker = Worker(write)
+    try:
+        worker.start()
+        for _, array in chain([first], made):
+            if not channel.put(array):
+                break
+        channel.close()
+        worker.wait()
+    except BaseException as error:
+        channel.close(CancelledError(f"the write was given up: {error!r}"))
+        worker.wait()
+        raise
+    _finish(worker, uri)
+
+
+def _finish(worker: Worker[None], uri: str) -> None:
+    try:
+        worker.result()
+    except BaseException as error:
+        translated = delta_error(error, uri)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def _writer_properties(plain_columns: Sequence[str] | None) -> "WriterProperties":
+    from deltalake import ColumnProperties, WriterProperties
+
+    if plain_columns is None:
+        return WriterProperties(compression="ZSTD")
+    # The high bytes of floats repeat; dictionaries and statistics of single coordinates
+    # are of no use.  deltalake finds a nested leaf by no name, so these are the defaults.
+    vectors = ColumnProperties(
+        dictionary_enabled=False, statistics_enabled="NONE", encoding="BYTE_STREAM_SPLIT"
+    )
+    plain = ColumnProperties(dictionary_enabled=True, statistics_enabled="CHUNK")
+    return WriterProperties(
+        compression="ZSTD",
+        default_column_properties=vectors,
+        column_properties=dict.fromkeys(plain_columns, plain),
+    )

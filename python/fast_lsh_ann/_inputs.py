@@ -1,0 +1,215 @@
+"""The one place where arguments become what the core takes, or errors people can act on."""
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fast_lsh_ann.errors import (
+    DimensionError,
+    InputTypeError,
+    InvalidVectorError,
+    ParameterError,
+)
+
+# Numeric types float32 holds exactly; other numbers become float64.
+_EXACT_IN_FLOAT32 = ("f2", "f4", "i1", "u1", "i2", "u2")
+
+
+def as_rows(vectors: ArrayLike, name: str, dim: int | None = None) -> NDArray[Any]:
+    """Give vectors as a 2-D float32 or float64 array whose rows are contiguous.
+
+    Nothing is copied unless the type, byte order, alignment or layout asks for it.
+
+    Parameters
+    ----------
+    vectors : array_like, [n, dim]
+        Any real numeric type and any strides, or nested sequences; ``[]`` has no rows.
+    name : str
+        What errors call the argument.
+    dim : int, optional
+        The dimension wanted.
+
+    Raises
+    ------
+    InputTypeError
+        If the values are not real numbers.
+    DimensionError
+        If the array is not 2-D, has no columns, or not `dim` of them.
+    InvalidVectorError
+        If nested sequences differ in length.
+    """
+    array = _as_array(vectors, name)
+    if array.ndim == 1 and array.size == 0:
+        array = array.reshape(0, dim or 0)
+    if array.ndim != 2:
+        hint = ": for one vector use vector[None, :]" if array.ndim == 1 else ""
+        raise DimensionError(
+            f"{name}: wanted a 2-D array [rows, dim], "
+            f"got {array.ndim}-D of shape {array.shape}{hint}"
+        )
+    _check_dim(array, name, dim)
+    return _for_core(array)
+
+
+def as_query(query: ArrayLike, name: str, dim: int) -> NDArray[Any]:
+    """Give one vector as a 2-D array of one row; errors as in `as_rows`."""
+    array = _as_array(query, name)
+    if array.ndim != 1:
+        hint = ": for several use the batch method" if array.ndim == 2 else ""
+        raise DimensionError(
+            f"{name}: wanted a 1-D array [dim], "
+            f"got {array.ndim}-D of shape {array.shape}{hint}"
+        )
+    array = array[None, :]
+    _check_dim(array, name, dim)
+    return _for_core(array)
+
+
+def _as_array(values: ArrayLike, name: str) -> NDArray[Any]:
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise InputTypeError(f"{name}: masked values have no distance; fill or drop them")
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise _ragged(values, name) or InputTypeError(f"{name}: {error}") from None
+    if array.dtype.kind not in "fiu":
+        raise InputTypeError(
+            f"{name}: wanted an array of real numbers, got "
+            f"{type(values).__name__} of dtype {array.dtype}"
+        )
+    return array
+
+
+def _ragged(values: Any, name: str) -> InvalidVectorError | None:
+    """Describe the first of nested sequences that is not as long as the first one."""
+    try:
+        lengths = [len(row) for row in values]
+    except TypeError:
+        return None
+    for row, length in enumerate(lengths):
+        if length != lengths[0]:
+            error = InvalidVectorError(
+                f"{name}: row {row} has {length} values, row 0 has {lengths[0]}: "
+                f"all rows must have one length"
+            )
+            error.row = row
+            return error
+    return None
+
+
+def _check_dim(array: NDArray[Any], name: str, dim: int | None) -> None:
+    got = array.shape[1]
+    if got == 0 and array.shape[0] > 0:
+        raise DimensionError(f"{name}: rows need at least 1 value, got {array.shape[0]} x 0")
+    if dim is not None and got != dim and not (got == 0 and array.shape[0] == 0):
+        raise DimensionError(f"{name}: wanted vectors of dimension {dim}, got {got}")
+
+
+def _for_core(array: NDArray[Any]) -> NDArray[Any]:
+    native = array.dtype.newbyteorder("=")
+    target = np.float32 if native.str[1:] in _EXACT_IN_FLOAT32 else np.float64
+    array = array.astype(target, copy=False)
+    contiguous = array.shape[1] <= 1 or array.strides[1] == array.itemsize
+    if contiguous and array.flags.aligned:
+        return array
+    return np.ascontiguousarray(array)
+
+
+def as_count(value: Any, name: str, least: int) -> int:
+    """Give a whole number of at least `least`.
+
+    Raises
+    ------
+    InputTypeError
+        If it is not a whole number.
+    ParameterError
+        If it is smaller.
+    """
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        count = operator.index(value)
+    except TypeError:
+        raise InputTypeError(
+            f"{name} must be a whole number, got {value!r} ({type(value).__name__})"
+        ) from None
+    if count < least:
+        raise ParameterError(f"{name} must be at least {least}, got {count}")
+    return count
+
+
+def as_real(value: Any, name: str) -> float:
+    """Give a real number as a float; NaN passes, the caller knows the range."""
+    if isinstance(value, (bool, np.bool_, str, bytes)):
+        raise InputTypeError(f"{name} must be a number, got {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InputTypeError(
+            f"{name} must be a number, got {type(value).__name__}"
+        ) from None
+    except OverflowError:
+        raise ParameterError(f"{name} is beyond float64: {value}") from None
+
+
+def as_threshold(value: Any) -> float:
+    """Give a distance of at least 0; infinity is one.
+
+    Raises
+    ------
+    InputTypeError
+        If it is not a number.
+    ParameterError
+        If it is negative or NaN.
+    """
+    threshold = as_real(value, "threshold")
+    if math.isnan(threshold) or threshold < 0:
+        raise ParameterError(f"threshold must be 0 or more, got {threshold}")
+    return threshold
+
+
+def as_upper(self_pairs: str, one_side: bool) -> bool:
+    """Read ``self_pairs``: True for pairs with left < right only.
+
+    Raises
+    ------
+    ParameterError
+        If it is neither "all" nor "upper", or "upper" with two different sides.
+    """
+    if self_pairs not in ("all", "upper"):
+        raise ParameterError(f"self_pairs must be 'all' or 'upper', got {self_pairs!r}")
+    if self_pairs == "upper" and not one_side:
+        raise ParameterError(
+            "self_pairs='upper' joins rows with themselves, got two different sides: "
+            "pass one side, or the same array twice"
+        )
+    return self_pairs == "upper"
+
+
+def as_min_collisions(value: Any, num_hash_tables: int, exact: bool = False) -> int:
+    """Give the collisions a candidate needs; 0 for exact search, which asks for none.
+
+    Raises
+    ------
+    InputTypeError
+        If it is not a whole number.
+    ParameterError
+        If it is not from 1 to the number of hash tables, or not 1 in exact search.
+    """
+    count = as_count(value, "min_collisions", 1)
+    if exact:
+        if count != 1:
+            raise ParameterError(
+                f"exact=True takes every row as a candidate; min_collisions={count} "
+                f"contradicts it"
+            )
+        return 0
+    if count > num_hash_tables:
+        raise ParameterError(
+            f"min_collisions must be at most the model's {num_hash_tables} hash tables, "
+            f"got {count}"
+        )
+    return count

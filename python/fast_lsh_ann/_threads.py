@@ -1,0 +1,144 @@
+"""Work in other threads, waited for in short steps so that Ctrl-C never has to wait."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+# How long one wait may keep a pending KeyboardInterrupt back.
+_STEP_SECONDS = 0.05
+
+
+class Channel(Generic[T], Iterator[T]):
+    """A bounded queue from one thread to another that either end can shut.
+
+    The sending end calls `put` and `close`, the receiving end iterates and calls
+    `cancel`.
+
+    Parameters
+    ----------
+    capacity : int
+        Items that may wait; more than these block the sender.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._cancelled = False
+        self._error: BaseException | None = None
+
+    def put(self, item: T) -> bool:
+        """Send an item; False when the receiver has gone and nothing more is wanted."""
+        with self._changed:
+            while len(self._items) >= self._capacity and not self._cancelled:
+                self._changed.wait(_STEP_SECONDS)
+            if not self._cancelled:
+                self._items.append(item)
+                self._changed.notify_all()
+            return not self._cancelled
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End the items, or, with `error`, raise it in the receiver at once."""
+        with self._changed:
+            self._closed = True
+            self._error = error
+            self._changed.notify_all()
+
+    def cancel(self) -> None:
+        """Tell the sender that nothing more will be received."""
+        with self._changed:
+            self._cancelled = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    def __next__(self) -> T:
+        with self._changed:
+            while not (self._items or self._closed or self._cancelled):
+                self._changed.wait(_STEP_SECONDS)
+            if self._error is not None:
+                raise self._error
+            if not self._items:
+                raise StopIteration
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
+
+
+class Worker(Generic[T]):
+    """A function to run in its own thread.
+
+    The thread is no daemon: foreign code must not be cut off when the interpreter exits.
+    """
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self._function = function
+        self._done = threading.Event()
+        self._result: list[T] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="fast_lsh_ann")
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._result.append(self._function())
+        except BaseException as error:  # panics of Rust extensions are no Exception
+            self._error = error
+        finally:
+            self._done.set()
+
+    def wait(self) -> None:
+        """Wait until the function, if it was started, has ended, however it did."""
+        while self._thread.is_alive() and not self._done.wait(_STEP_SECONDS):
+            pass
+
+    def result(self) -> T:
+        """Wait for the function's result, or raise what it raised."""
+        self.wait()
+        if self._error is not None:
+            raise self._error
+        return self._result[0]
+
+
+def call_in_thread(function: Callable[[], T]) -> T:
+    """Call a function in a thread of its own and wait for its result."""
+    worker = Worker(function)
+    worker.start()
+    return worker.result()
+
+
+def prefetch(make: Callable[[], Iterator[T]], capacity: int) -> Channel[T]:
+    """Iterate in a reader thread, at most `capacity` items ahead.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the iterator, in the reader thread too.
+    capacity : int
+        Items that may wait to be received.
+
+    Returns
+    -------
+    Channel
+        To iterate; call its `cancel` when done with it, also after an error.
+    """
+    channel: Channel[T] = Channel(capacity)
+
+    def read() -> None:
+        try:
+            for item in make():
+                if not channel.put(item):
+                    break
+        except BaseException as error:
+            channel.close(error)
+        else:
+            channel.close()
+
+    threading.Thread(target=read, name="fast_lsh_ann reader", daemon=True).start()
+    return channel

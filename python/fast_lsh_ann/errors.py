@@ -1,0 +1,127 @@
+"""Every exception this package raises on purpose.
+
+Each class derives from :class:`FastLSHError` and from the built-in class a caller who does
+not know the package would catch.
+"""
+
+from fast_lsh_ann import _core
+
+__all__ = [
+    "ArrowError",
+    "BucketRangeError",
+    "CancelledError",
+    "ColumnNotFoundError",
+    "DeltaError",
+    "DimensionError",
+    "FastLSHError",
+    "InputTypeError",
+    "InvalidVectorError",
+    "MissingDependencyError",
+    "OutOfMemoryError",
+    "ParameterError",
+    "SimdError",
+    "SparkVectorColumnError",
+    "TableNotFoundError",
+]
+
+
+class FastLSHError(Exception):
+    """Base of every exception the package raises on purpose."""
+
+
+class ParameterError(FastLSHError, ValueError):
+    """A parameter is outside its range; the message has the value."""
+
+
+class InputTypeError(FastLSHError, TypeError):
+    """An argument is of a type that cannot hold vectors, or a number where none fits."""
+
+
+class DimensionError(FastLSHError, ValueError):
+    """Shapes that must agree do not; the message has both numbers."""
+
+
+class InvalidVectorError(FastLSHError, ValueError):
+    """A row holds NaN, infinity or null, or has another length than the first row.
+
+    Attributes
+    ----------
+    row : int
+        The first such row.
+    column : int
+        Its first such coordinate, -1 where the whole row is at fault.
+    bad_rows : int
+        How many rows have a fault of this kind, 0 where they were not counted.
+    """
+
+    row: int = -1
+    column: int = -1
+    bad_rows: int = 0
+
+
+class BucketRangeError(FastLSHError, ValueError):
+    """A bucket number does not fit in int64: the bucket length is too small for the data.
+
+    Attributes
+    ----------
+    row : int
+        The first such row.
+    """
+
+    row: int = -1
+
+
+class OutOfMemoryError(FastLSHError, MemoryError):
+    """An allocation failed, or a size does not fit in memory; the message says for what."""
+
+
+class CancelledError(FastLSHError, RuntimeError):
+    """A call was stopped from outside; Ctrl-C raises ``KeyboardInterrupt`` instead."""
+
+
+class SimdError(FastLSHError, ValueError):
+    """``FAST_LSH_ANN_SIMD`` names kernels this processor cannot run; the message lists those it can."""
+
+
+class ArrowError(FastLSHError, ValueError):
+    """An Arrow structure is malformed, of an unsupported type, or a stream was read before."""
+
+
+class DeltaError(FastLSHError, OSError):
+    """A Delta table could not be read or written."""
+
+
+class TableNotFoundError(DeltaError, FileNotFoundError):
+    """There is no Delta table at the path."""
+
+
+class ColumnNotFoundError(DeltaError, LookupError):
+    """The table has no such column; the message lists the columns there are."""
+
+
+class SparkVectorColumnError(DeltaError):
+    """The table holds Spark ML vectors, which no Delta reader outside Spark opens."""
+
+
+class MissingDependencyError(FastLSHError, ImportError):
+    """An optional package is needed; the message has the command that installs it."""
+
+
+# Classes show where users import them from.
+for _name in __all__:
+    globals()[_name].__module__ = "fast_lsh_ann.errors"
+
+_core.register_errors(
+    {
+        "FLA_ERR_ARGUMENT": ParameterError,
+        "FLA_ERR_SHAPE": DimensionError,
+        "FLA_ERR_NONFINITE": InvalidVectorError,
+        "FLA_ERR_ROW": InvalidVectorError,
+        "FLA_ERR_RANGE": BucketRangeError,
+        "FLA_ERR_MEMORY": OutOfMemoryError,
+        "FLA_ERR_CANCELLED": CancelledError,
+        "FLA_ERR_SIMD": SimdError,
+        "FLA_ERR_ARROW": ArrowError,
+        "FLA_ERR_SINK": FastLSHError,
+    }
+)

@@ -1,0 +1,349 @@
+"""Rows kept for repeated searches, and exact searches without a model."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fast_lsh_ann import _core
+from fast_lsh_ann._inputs import (
+    as_count,
+    as_min_collisions,
+    as_rows,
+    as_threshold,
+    as_upper,
+)
+from fast_lsh_ann._progress import Progress
+from fast_lsh_ann._search import join_indexes, search_index, search_rows
+from fast_lsh_ann.errors import DimensionError, InputTypeError, ParameterError
+from fast_lsh_ann.results import Neighbors, Pairs
+
+if TYPE_CHECKING:
+    from fast_lsh_ann.model import BucketedRandomProjectionLSHModel
+
+__all__ = ["LSHIndex", "exact_nearest_neighbors", "exact_similarity_join"]
+
+
+class LSHIndex:
+    """Checked rows for repeated neighbor searches and joins.
+
+    Made by :meth:`BucketedRandomProjectionLSHModel.index`.  It keeps a reference to the
+    array (or a copy), which must not change while the index is in use: a change gives
+    undefined answers, never a crash.  Any number of threads may search one index.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fast_lsh_ann import BucketedRandomProjectionLSH
+    >>> rows = np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])
+    >>> index = BucketedRandomProjectionLSH(bucket_length=100.0).fit(rows).index(rows)
+    >>> index
+    LSHIndex(3 rows x 2, float64, bucket_length=100.0, num_hash_tables=1)
+    >>> list(index.nearest_neighbors([[0.0, 0.0]], k=2, exact=True))
+    [[(0, 0.0), (2, 1.0)]]
+    """
+
+    def __init__(
+        self,
+        model: "BucketedRandomProjectionLSHModel",
+        vectors: ArrayLike,
+        ids: ArrayLike | None = None,
+        *,
+        copy: bool = False,
+        name: str = "vectors",
+    ) -> None:
+        rows = as_rows(vectors, name, model.dim)
+        if copy and np.may_share_memory(rows, np.asarray(vectors)):
+            rows = rows.copy()
+        self._model = model
+        self._rows = rows
+        self._ids = None if ids is None else _as_ids(ids, len(rows))
+        self._core = _core.index_new(model._core, rows, name)
+
+    @property
+    def model(self) -> "BucketedRandomProjectionLSHModel":
+        """The model whose hash tables decide who is a candidate."""
+        return self._model
+
+    @property
+    def ids(self) -> NDArray[Any] | None:
+        """The ids given for the rows, [rows], or None."""
+        return self._ids
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        model = self._model
+        ids = "" if self._ids is None else ", with ids"
+        return (
+            f"LSHIndex({len(self)} rows x {model.dim}, {self._rows.dtype}{ids}, "
+            f"bucket_length={model.bucket_length}, "
+            f"num_hash_tables={model.num_hash_tables})"
+        )
+
+    def nearest_neighbors(
+        self,
+        queries: ArrayLike,
+        k: int,
+        *,
+        exact: bool = False,
+        min_collisions: int = 1,
+        progress: Progress = False,
+    ) -> Neighbors:
+        """Find the k nearest candidates of each query, by (distance, row).
+
+        A candidate shares its bucket with the query in at least `min_collisions` hash
+        tables, as in Spark's ``approxNearestNeighbors``; with ``exact=True`` every row is
+        one.  Distances are Euclidean, in double, whatever the type of the rows.
+
+        Parameters
+        ----------
+        queries : array_like, [q, dim]
+            Any real numeric type.
+        k : int
+            At least 1; may pass the number of rows.
+        exact : bool
+            Take every row as a candidate.
+        min_collisions : int
+            From 1 to the number of hash tables; must stay 1 with ``exact=True``.
+        progress : bool or callable
+            True for a bar after two seconds, or a function of (done, total).
+
+        Returns
+        -------
+        Neighbors
+            Arrays of min(k, rows) columns.
+
+        Raises
+        ------
+        InputTypeError, DimensionError
+            If `queries` is not a 2-D array of real numbers of the model's dimension.
+        InvalidVectorError
+            If a query holds NaN or infinity.
+        BucketRangeError
+            If a query's bucket does not fit in int64.
+        ParameterError
+            If `k` or `min_collisions` is out of range.
+
+        Notes
+        -----
+        O(q n dim) multiply-adds at worst, in float32 with a proven error bound; the rows
+        that pass are decided in double.  Memory is O(q k).
+        """
+        model = self._model
+        rows = as_rows(queries, "queries", model.dim)
+        found = search_index(
+            self._core,
+            len(self),
+            rows,
+            as_count(k, "k", 1),
+            as_min_collisions(min_collisions, model.num_hash_tables, exact),
+            progress,
+        )
+        if self._ids is not None:
+            found.ids = _ids_of(self._ids, found.indices)
+        return found
+
+    def similarity_join(
+        self,
+        other: "LSHIndex | ArrayLike | None" = None,
+        *,
+        threshold: float,
+        exact: bool = False,
+        min_collisions: int = 1,
+        self_pairs: Literal["all", "upper"] = "all",
+        strict: bool = False,
+        progress: Progress = False,
+    ) -> Pairs:
+        """Find all candidate pairs within a distance, by (left, right), each once.
+
+        Parameters
+        ----------
+        other : LSHIndex or array_like, optional
+            The right side; without it (or with this index) the rows are joined with
+            themselves.
+        threshold : float
+            At least 0; pairs with ``distance <= threshold`` are kept.
+        exact : bool
+            Take every pair as a candidate.
+        min_collisions : int
+            Hash tables in which a candidate pair shares its bucket.
+        self_pairs : {"all", "upper"}
+            In a self-join: all ordered pairs, (i, i) too, as Spark does; or i < j only,
+            at half the cost.
+        strict : bool
+            Keep ``distance < threshold`` instead, as Spark's ``approxSimilarityJoin``.
+        progress : bool or callable
+            True for a bar after two seconds, or a function of (done, total).
+
+        Returns
+        -------
+        Pairs
+
+        Raises
+        ------
+        InputTypeError, DimensionError, InvalidVectorError, BucketRangeError
+            If `other` is not vectors of the model's dimension.
+        ParameterError
+            If `threshold`, `min_collisions` or `self_pairs` is out of range.
+        OutOfMemoryError
+            If the pairs do not fit in memory.
+
+        Notes
+        -----
+        O(n m dim) multiply-adds at worst; memory grows with the pairs returned, not with
+        the candidates.
+        """
+        if other is self:
+            other = None
+        model = self._model
+        limit = as_threshold(threshold)
+        needed = as_min_collisions(min_collisions, model.num_hash_tables, exact)
+        upper = as_upper(self_pairs, other is None)
+        if other is None:
+            right = None
+        elif isinstance(other, LSHIndex):
+            right = _same_scheme(self, other)._core
+        else:
+            right = LSHIndex(model, other, name="other")._core
+        return join_indexes(
+            self._core, right, limit, needed, strict, upper, progress, "vectors"
+        )
+
+
+def _same_scheme(index: LSHIndex, other: LSHIndex) -> LSHIndex:
+    """Refuse an index whose buckets mean something else."""
+    if index.model.dim != other.model.dim:
+        raise DimensionError(
+            f"other: wanted vectors of dimension {index.model.dim}, got {other.model.dim}"
+        )
+    if repr(index.model) != repr(other.model):
+        raise ParameterError(
+            f"other: indexes of different models cannot be joined: "
+            f"{index.model} and {other.model}"
+        )
+    return other
+
+
+def _as_ids(ids: ArrayLike, rows: int) -> NDArray[Any]:
+    array = np.asarray(ids)
+    if array.ndim != 1:
+        raise DimensionError(f"ids: wanted a 1-D array, got shape {array.shape}")
+    if len(array) != rows:
+        raise DimensionError(f"ids: wanted one for each of {rows} rows, got {len(array)}")
+    if array.dtype.kind not in "iuUSO":
+        raise InputTypeError(f"ids: wanted integers or strings, got dtype {array.dtype}")
+    return array
+
+
+def _ids_of(ids: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[Any]:
+    """Give the ids of rows; -1, or None where ids are not integers, past the last."""
+    missing = indices < 0
+    if len(ids) == 0:
+        return np.empty(indices.shape, dtype=ids.dtype)
+    found = ids[np.where(missing, 0, indices)]
+    if missing.any():
+        found = found.astype(np.int64 if ids.dtype.kind in "iu" else object)
+        found[missing] = -1 if ids.dtype.kind in "iu" else None
+    return found
+
+
+def exact_nearest_neighbors(
+    vectors: ArrayLike, queries: ArrayLike, k: int, *, progress: Progress = False
+) -> Neighbors:
+    """Find the k nearest rows of each query among all rows, by (distance, row).
+
+    Parameters
+    ----------
+    vectors : array_like, [n, dim]
+        Any real numeric type.
+    queries : array_like, [q, dim]
+        Of the same dimension.
+    k : int
+        At least 1; may pass n.
+    progress : bool or callable
+        True for a bar after two seconds, or a function of (done, total).
+
+    Returns
+    -------
+    Neighbors
+        Arrays of min(k, n) columns.
+
+    Raises
+    ------
+    InputTypeError, DimensionError, InvalidVectorError
+        If either is not a 2-D array of finite real numbers, or the dimensions differ.
+    ParameterError
+        If `k` is less than 1.
+
+    Notes
+    -----
+    O(n q dim) multiply-adds in float32 with a proven error bound; what it cannot decide is
+    decided in double.
+
+    Examples
+    --------
+    >>> from fast_lsh_ann import exact_nearest_neighbors
+    >>> found = exact_nearest_neighbors([[0.0], [2.0], [5.0]], [[1.5]], k=2)
+    >>> found
+    Neighbors(1 queries x 2, 2 found)
+    >>> found[0]
+    [(1, 0.5), (0, 1.5)]
+    """
+    rows = as_rows(vectors, "vectors")
+    dim = rows.shape[1] if len(rows) else None
+    asked = as_rows(queries, "queries", dim)
+    return search_rows(
+        None, rows, asked, as_count(k, "k", 1), 0, progress, ("vectors", "queries")
+    )
+
+
+def exact_similarity_join(
+    a: ArrayLike,
+    b: ArrayLike,
+    threshold: float,
+    *,
+    strict: bool = False,
+    self_pairs: Literal["all", "upper"] = "all",
+    progress: Progress = False,
+) -> Pairs:
+    """Find all pairs of rows within a distance, by (left, right), each once.
+
+    Parameters
+    ----------
+    a, b : array_like, [n, dim] and [m, dim]
+        Left and right rows; the same array twice is a self-join.
+    threshold : float
+        At least 0; pairs with ``distance <= threshold`` are kept.
+    strict : bool
+        Keep ``distance < threshold`` instead.
+    self_pairs : {"all", "upper"}
+        In a self-join: all ordered pairs, (i, i) too; or i < j only, at half the cost.
+    progress : bool or callable
+        True for a bar after two seconds, or a function of (done, total).
+
+    Returns
+    -------
+    Pairs
+
+    Raises
+    ------
+    InputTypeError, DimensionError, InvalidVectorError
+        If either is not a 2-D array of finite real numbers, or the dimensions differ.
+    ParameterError
+        If `threshold` or `self_pairs` is out of range.
+
+    Examples
+    --------
+    >>> from fast_lsh_ann import exact_similarity_join
+    >>> list(exact_similarity_join([[0.0], [4.0]], [[1.0], [3.5]], threshold=1.0))
+    [(0, 0, 1.0), (1, 1, 0.5)]
+    """
+    limit = as_threshold(threshold)
+    upper = as_upper(self_pairs, a is b)
+    left = as_rows(a, "a")
+    right = left if a is b else as_rows(b, "b", left.shape[1] if len(left) else None)
+    left_index = _core.index_new(None, left, "a")
+    right_index = None if a is b else _core.index_new(None, right, "b")
+    return join_indexes(left_index, right_index, limit, 0, strict, upper, progress, "a")

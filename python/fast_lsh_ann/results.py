@@ -1,0 +1,135 @@
+"""What searches return: arrays first, sequences of plain tuples for those who loop."""
+
+from collections.abc import Sequence
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fast_lsh_ann._arrow import batch_stream
+
+__all__ = ["Neighbors", "Pairs"]
+
+
+class Neighbors(Sequence[list[tuple[int, float]]]):
+    """Nearest neighbors of a batch of queries.
+
+    As a sequence it has one list of ``(row, distance)`` tuples per query, nearest first.
+    ``polars.DataFrame(neighbors)`` and every other Arrow consumer get one line per
+    neighbor: query, rank (from 0), neighbor, distance.
+
+    Attributes
+    ----------
+    indices : ndarray of int64, [queries, width]
+        Row numbers by (distance, row), -1 past the last; width is min(k, rows).
+    distances : ndarray of float64, [queries, width]
+        Euclidean distances, +inf past the last.
+    counts : ndarray of int64, [queries]
+        Neighbors found: fewer than `width` when a query has fewer candidates.
+    ids : ndarray or None, [queries, width]
+        The index's ids of the neighbors, past the last -1 (None where ids are not
+        integers); None when the index has none.
+    """
+
+    __slots__ = ("counts", "distances", "ids", "indices")
+
+    def __init__(
+        self,
+        indices: NDArray[np.int64],
+        distances: NDArray[np.float64],
+        counts: NDArray[np.int64],
+        ids: NDArray[Any] | None = None,
+    ) -> None:
+        self.indices = indices
+        self.distances = distances
+        self.counts = counts
+        self.ids = ids
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @overload
+    def __getitem__(self, query: int) -> list[tuple[int, float]]: ...
+    @overload
+    def __getitem__(self, query: slice) -> list[list[tuple[int, float]]]: ...
+    def __getitem__(
+        self, query: int | slice
+    ) -> list[tuple[int, float]] | list[list[tuple[int, float]]]:
+        if isinstance(query, slice):
+            return [self[q] for q in range(*query.indices(len(self)))]
+        n = self.counts[query]
+        rows, distances = self.indices[query, :n], self.distances[query, :n]
+        return list(zip(rows.tolist(), distances.tolist(), strict=True))
+
+    def __repr__(self) -> str:
+        width = self.indices.shape[1]
+        ids = "" if self.ids is None else ", with ids"
+        return f"Neighbors({len(self)} queries x {width}, {self.counts.sum()} found{ids})"
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        found = np.arange(self.indices.shape[1]) < self.counts[:, None]
+        query, rank = np.nonzero(found)
+        columns: list[tuple[str, NDArray[Any]]] = [
+            ("query", query.astype(np.int64, copy=False)),
+            ("rank", rank.astype(np.int64, copy=False)),
+            ("neighbor", self.indices[found]),
+            ("distance", self.distances[found]),
+        ]
+        return batch_stream(columns).__arrow_c_stream__(requested_schema)
+
+
+class Pairs(Sequence[tuple[int, int, float]]):
+    """Pairs of a similarity join, by (left, right), each once.
+
+    As a sequence it has ``(left, right, distance)`` tuples.  ``polars.DataFrame(pairs)``
+    and every other Arrow consumer get the columns left, right, distance.
+
+    Attributes
+    ----------
+    left, right : ndarray of int64, [pairs]
+        Row numbers on either side.
+    distances : ndarray of float64, [pairs]
+        Euclidean distances.
+    """
+
+    __slots__ = ("distances", "left", "right")
+
+    def __init__(
+        self,
+        left: NDArray[np.int64],
+        right: NDArray[np.int64],
+        distances: NDArray[np.float64],
+    ) -> None:
+        self.left = left
+        self.right = right
+        self.distances = distances
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    @overload
+    def __getitem__(self, pair: int) -> tuple[int, int, float]: ...
+    @overload
+    def __getitem__(self, pair: slice) -> list[tuple[int, int, float]]: ...
+    def __getitem__(
+        self, pair: int | slice
+    ) -> tuple[int, int, float] | list[tuple[int, int, float]]:
+        if isinstance(pair, slice):
+            columns = (self.left[pair], self.right[pair], self.distances[pair])
+            return list(zip(*(column.tolist() for column in columns), strict=True))
+        return (
+            int(self.left[pair]),
+            int(self.right[pair]),
+            float(self.distances[pair]),
+        )
+
+    def __repr__(self) -> str:
+        return f"Pairs({len(self)} pairs)"
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        columns: list[tuple[str, NDArray[Any]]] = [
+            ("left", self.left),
+            ("right", self.right),
+            ("distance", self.distances),
+        ]
+        return batch_stream(columns).__arrow_c_stream__(requested_schema)

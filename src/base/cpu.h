@@ -1,0 +1,18 @@
+/* What this processor, and this process's share of it, can do. */
+#ifndef FLA_BASE_CPU_H
+#define FLA_BASE_CPU_H
+
+#include <stdint.h>
+
+enum {
+    FLA_CPU_AVX2 = 1u << 0,   /* AVX2 and FMA */
+    FLA_CPU_AVX512 = 1u << 1, /* AVX-512 F, BW, DQ, VL */
+};
+
+/* Instruction sets that both the processor and the operating system offer. */
+uint32_t fla_cpu_detect(void);
+
+/* Processors this process may use, at least 1: affinity mask and cgroup quota. */
+unsigned fla_cpu_count(void);
+
+#endif

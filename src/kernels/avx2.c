@@ -1,0 +1,141 @@
+/* The tier for AVX2 and FMA: 8 floats or 4 doubles in a vector. */
+#include "kernels/kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <math.h>
+
+#include "base/cpu.h"
+
+enum { F_LANES = 8, D_LANES = 4, QUERIES = 4, ROWS_F = 2, TABLES = 2 };
+
+typedef __m256 vf;
+typedef __m256d vd;
+typedef __m256i vf_bits, vd_bits;
+
+#define vf_zero _mm256_setzero_ps
+#define vf_set1 _mm256_set1_ps
+#define vf_load _mm256_load_ps
+#define vf_loadu _mm256_loadu_ps
+#define vf_store _mm256_store_ps
+#define vf_sub _mm256_sub_ps
+#define vf_fma _mm256_fmadd_ps
+#define vd_zero _mm256_setzero_pd
+#define vd_set1 _mm256_set1_pd
+#define vd_load _mm256_load_pd
+#define vd_loadu _mm256_loadu_pd
+#define vd_store _mm256_store_pd
+#define vd_mul _mm256_mul_pd
+#define vd_fma _mm256_fmadd_pd
+#define vd_floor _mm256_floor_pd
+#define vf_bits_zero _mm256_setzero_si256
+#define vd_bits_zero _mm256_setzero_si256
+
+static inline uint64_t vf_not_greater(vf a, vf b)
+{
+    return (uint64_t)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NGT_UQ));
+}
+
+static inline vd vd_from_low(vf v)
+{
+    return _mm256_cvtps_pd(_mm256_castps256_ps128(v));
+}
+
+static inline vd vd_from_high(vf v)
+{
+    return _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+}
+
+static inline void vd_store_as_f32(float *at, vd v)
+{
+    _mm_store_ps(at, _mm256_cvtpd_ps(v));
+}
+
+static inline uint64_t vi_equal(const int64_t *at, int64_t value)
+{
+    const __m256i equal = _mm256_cmpeq_epi64(_mm256_load_si256((const __m256i *)at),
+                                             _mm256_set1_epi64x(value));
+    return (uint64_t)_mm256_movemask_pd(_mm256_castsi256_pd(equal));
+}
+
+/* Magnitudes compare as integers: NaN above infinity above every finite number. */
+static inline vf_bits vf_bits_max(vf_bits most, vf v)
+{
+    const __m256i magnitude =
+        _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(0x7fffffff));
+    return _mm256_max_epu32(most, magnitude);
+}
+
+static inline double vf_bits_peak(vf_bits most)
+{
+    float lanes[F_LANES];
+    double peak = 0;
+    _mm256_storeu_ps(lanes, _mm256_castsi256_ps(most));
+    for (int i = 0; i < F_LANES; i++) {
+        if (!(lanes[i] < INFINITY))
+            return INFINITY;
+        peak = lanes[i] > peak ? lanes[i] : peak;
+    }
+    return peak;
+}
+
+static inline vd_bits vd_bits_max(vd_bits most, vd v)
+{
+    const __m256i magnitude =
+        _mm256_and_si256(_mm256_castpd_si256(v), _mm256_set1_epi64x(INT64_MAX));
+    return _mm256_blendv_epi8(most, magnitude, _mm256_cmpgt_epi64(magnitude, most));
+}
+
+static inline double vd_bits_peak(vd_bits most)
+{
+    double lanes[D_LANES], peak = 0;
+    _mm256_storeu_pd(lanes, _mm256_castsi256_pd(most));
+    for (int i = 0; i < D_LANES; i++) {
+        if (!(lanes[i] < INFINITY))
+            return INFINITY;
+        peak = lanes[i] > peak ? lanes[i] : peak;
+    }
+    return peak;
+}
+
+/* 8 x 8: 4 x 4 blocks within each 128 bits, then the 128-bit halves. */
+static inline void vf_transpose(vf b[8])
+{
+    vf t[8];
+    for (int i = 0; i < 8; i += 4) {
+        const vf lo0 = _mm256_unpacklo_ps(b[i], b[i + 1]);
+        const vf hi0 = _mm256_unpackhi_ps(b[i], b[i + 1]);
+        const vf lo1 = _mm256_unpacklo_ps(b[i + 2], b[i + 3]);
+        const vf hi1 = _mm256_unpackhi_ps(b[i + 2], b[i + 3]);
+        t[i] = _mm256_shuffle_ps(lo0, lo1, 0x44);
+        t[i + 1] = _mm256_shuffle_ps(lo0, lo1, 0xee);
+        t[i + 2] = _mm256_shuffle_ps(hi0, hi1, 0x44);
+        t[i + 3] = _mm256_shuffle_ps(hi0, hi1, 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        b[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+        b[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+    }
+}
+
+/* 4 x 4: pairs within 128 bits, then the 128-bit halves. */
+static inline void vd_transpose(vd b[4])
+{
+    const vd t0 = _mm256_unpacklo_pd(b[0], b[1]), t1 = _mm256_unpackhi_pd(b[0], b[1]);
+    const vd t2 = _mm256_unpacklo_pd(b[2], b[3]), t3 = _mm256_unpackhi_pd(b[2], b[3]);
+    b[0] = _mm256_permute2f128_pd(t0, t2, 0x20);
+    b[1] = _mm256_permute2f128_pd(t1, t3, 0x20);
+    b[2] = _mm256_permute2f128_pd(t0, t2, 0x31);
+    b[3] = _mm256_permute2f128_pd(t1, t3, 0x31);
+}
+
+/* The table left over when their number is odd. */
+#define FLA_PROJECT_REST                                                 \
+    if (t < tables)                                                      \
+        project_tables(group, dim, vectors + t * dim, 1, reciprocal,     \
+                       buckets + t * FLA_GROUP);
+
+#include "kernels/lanes.h"
+
+const fla_kernels fla_kernels_avx2 = FLA_KERNELS_TABLE("avx2", FLA_CPU_AVX2);
+#endif

@@ -1,0 +1,174 @@
+/* The tier for AVX-512 F, BW, DQ and VL: 16 floats or 8 doubles in a vector. */
+#include "kernels/kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <math.h>
+
+#include "base/cpu.h"
+
+enum { F_LANES = 16, D_LANES = 8, QUERIES = 4, ROWS_F = 4, TABLES = 8 };
+
+typedef __m512 vf;
+typedef __m512d vd;
+typedef __m512i vf_bits, vd_bits;
+
+#define vf_zero _mm512_setzero_ps
+#define vf_set1 _mm512_set1_ps
+#define vf_load _mm512_load_ps
+#define vf_loadu _mm512_loadu_ps
+#define vf_store _mm512_store_ps
+#define vf_sub _mm512_sub_ps
+#define vf_fma _mm512_fmadd_ps
+#define vd_zero _mm512_setzero_pd
+#define vd_set1 _mm512_set1_pd
+#define vd_load _mm512_load_pd
+#define vd_loadu _mm512_loadu_pd
+#define vd_store _mm512_store_pd
+#define vd_mul _mm512_mul_pd
+#define vd_fma _mm512_fmadd_pd
+#define vd_floor _mm512_floor_pd
+#define vf_bits_zero _mm512_setzero_si512
+#define vd_bits_zero _mm512_setzero_si512
+
+static inline uint64_t vf_not_greater(vf a, vf b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_NGT_UQ);
+}
+
+static inline vd vd_from_low(vf v)
+{
+    return _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+}
+
+static inline vd vd_from_high(vf v)
+{
+    return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+}
+
+static inline void vd_store_as_f32(float *at, vd v)
+{
+    _mm256_store_ps(at, _mm512_cvtpd_ps(v));
+}
+
+static inline uint64_t vi_equal(const int64_t *at, int64_t value)
+{
+    return _mm512_cmpeq_epi64_mask(_mm512_load_si512(at), _mm512_set1_epi64(value));
+}
+
+/* Magnitudes compare as integers: NaN above infinity above every finite number. */
+static inline vf_bits vf_bits_max(vf_bits most, vf v)
+{
+    const __m512i magnitude =
+        _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff));
+    return _mm512_max_epu32(most, magnitude);
+}
+
+static inline double vf_bits_peak(vf_bits most)
+{
+    const uint32_t bits = _mm512_reduce_max_epu32(most);
+    return bits >= 0x7f800000u ? INFINITY
+                               : (double)_mm_cvtss_f32(_mm_castsi128_ps(
+                                     _mm_cvtsi32_si128((int)bits)));
+}
+
+static inline vd_bits vd_bits_max(vd_bits most, vd v)
+{
+    const __m512i magnitude =
+        _mm512_and_si512(_mm512_castpd_si512(v), _mm512_set1_epi64(INT64_MAX));
+    return _mm512_max_epu64(most, magnitude);
+}
+
+static inline double vd_bits_peak(vd_bits most)
+{
+    const uint64_t bits = _mm512_reduce_max_epu64(most);
+    return bits >= 0x7ff0000000000000u
+               ? INFINITY
+               : _mm_cvtsd_f64(_mm_castsi128_pd(_mm_cvtsi64_si128((long long)bits)));
+}
+
+/* Interleave pairs of rows, then pairs of pairs: 4 x 4 blocks within each 128 bits. */
+static inline void transpose_quads(vf b[4])
+{
+    const vf t0 = _mm512_unpacklo_ps(b[0], b[1]), t1 = _mm512_unpackhi_ps(b[0], b[1]);
+    const vf t2 = _mm512_unpacklo_ps(b[2], b[3]), t3 = _mm512_unpackhi_ps(b[2], b[3]);
+    b[0] = _mm512_shuffle_ps(t0, t2, 0x44);
+    b[1] = _mm512_shuffle_ps(t0, t2, 0xee);
+    b[2] = _mm512_shuffle_ps(t1, t3, 0x44);
+    b[3] = _mm512_shuffle_ps(t1, t3, 0xee);
+}
+
+/* 16 x 16: within 128 bits, then the 4 x 4 blocks of 128 bits among four rows. */
+static inline void vf_transpose(vf b[16])
+{
+    vf t[16];
+    for (int i = 0; i < 16; i += 4)
+        transpose_quads(b + i);
+    for (int i = 0; i < 4; i++) {
+        const vf lo01 = _mm512_shuffle_f32x4(b[i], b[i + 4], 0x88);
+        const vf hi01 = _mm512_shuffle_f32x4(b[i], b[i + 4], 0xdd);
+        const vf lo23 = _mm512_shuffle_f32x4(b[i + 8], b[i + 12], 0x88);
+        const vf hi23 = _mm512_shuffle_f32x4(b[i + 8], b[i + 12], 0xdd);
+        t[i] = _mm512_shuffle_f32x4(lo01, lo23, 0x88);
+        t[i + 4] = _mm512_shuffle_f32x4(hi01, hi23, 0x88);
+        t[i + 8] = _mm512_shuffle_f32x4(lo01, lo23, 0xdd);
+        t[i + 12] = _mm512_shuffle_f32x4(hi01, hi23, 0xdd);
+    }
+    for (int i = 0; i < 16; i++)
+        b[i] = t[i];
+}
+
+/* 8 x 8: pairs within 128 bits, then the 4 x 4 blocks of 128 bits. */
+static inline void vd_transpose(vd b[8])
+{
+    vd t[8];
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm512_unpacklo_pd(b[i], b[i + 1]);
+        t[i + 1] = _mm512_unpackhi_pd(b[i], b[i + 1]);
+    }
+    for (int i = 0; i < 2; i++) {
+        const vd lo01 = _mm512_shuffle_f64x2(t[i], t[i + 2], 0x88);
+        const vd hi01 = _mm512_shuffle_f64x2(t[i], t[i + 2], 0xdd);
+        const vd lo23 = _mm512_shuffle_f64x2(t[i + 4], t[i + 6], 0x88);
+        const vd hi23 = _mm512_shuffle_f64x2(t[i + 4], t[i + 6], 0xdd);
+        b[i] = _mm512_shuffle_f64x2(lo01, lo23, 0x88);
+        b[i + 2] = _mm512_shuffle_f64x2(hi01, hi23, 0x88);
+        b[i + 4] = _mm512_shuffle_f64x2(lo01, lo23, 0xdd);
+        b[i + 6] = _mm512_shuffle_f64x2(hi01, hi23, 0xdd);
+    }
+}
+
+/* The tables left over, 1 to 7, as one register block. */
+#define FLA_PROJECT_REST                                                                \
+    vectors += t * dim;                                                                 \
+    buckets += t * FLA_GROUP;                                                           \
+    switch (tables - t) {                                                               \
+    case 7:                                                                             \
+        project_tables(group, dim, vectors, 7, reciprocal, buckets);                    \
+        break;                                                                          \
+    case 6:                                                                             \
+        project_tables(group, dim, vectors, 6, reciprocal, buckets);                    \
+        break;                                                                          \
+    case 5:                                                                             \
+        project_tables(group, dim, vectors, 5, reciprocal, buckets);                    \
+        break;                                                                          \
+    case 4:                                                                             \
+        project_tables(group, dim, vectors, 4, reciprocal, buckets);                    \
+        break;                                                                          \
+    case 3:                                                                             \
+        project_tables(group, dim, vectors, 3, reciprocal, buckets);                    \
+        break;                                                                          \
+    case 2:                                                                             \
+        project_tables(group, dim, vectors, 2, reciprocal, buckets);                    \
+        break;                                                                          \
+    case 1:                                                                             \
+        project_tables(group, dim, vectors, 1, reciprocal, buckets);                    \
+        break;                                                                          \
+    default:                                                                            \
+        break;                                                                          \
+    }
+
+#include "kernels/lanes.h"
+
+const fla_kernels fla_kernels_avx512 = FLA_KERNELS_TABLE("avx512", FLA_CPU_AVX512);
+#endif

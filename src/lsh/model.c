@@ -1,0 +1,161 @@
+/* Drawing the unit vectors of a model, with the rounding of a chosen JVM. */
+#include "lsh/model.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/fenv.h"
+#include "lsh/java_random.h"
+
+/*
+ * How a JVM's BLAS sums squares for a norm: some running sums over as many columns as they
+ * divide, their total, then the columns left over.
+ */
+typedef struct norm_order {
+    size_t sums;
+    bool fused_sums, fused_tail;
+} norm_order;
+
+static const norm_order norm_orders[] = {
+    [FLA_PROFILE_JAVA11] = {4, true, true},   [FLA_PROFILE_JAVA8] = {4, false, false},
+    [FLA_PROFILE_VECTOR2] = {2, true, false}, [FLA_PROFILE_VECTOR4] = {4, true, false},
+    [FLA_PROFILE_VECTOR8] = {8, true, false},
+};
+enum { N_PROFILES = sizeof norm_orders / sizeof norm_orders[0], MAX_SUMS = 8 };
+
+/* Unit vector values a model may have: 512 MiB, drawn in about 3 seconds. */
+enum { MAX_VALUES = 1 << 26 };
+
+void fla_model_options_init(fla_model_options *options)
+{
+    *options = (fla_model_options){
+        .struct_size = sizeof *options,
+        .bucket_length = 2.0,
+        .num_hash_tables = 1,
+        .seed = 42,
+        .profile = FLA_PROFILE_JAVA11,
+    };
+}
+
+static double add_square(double sum, double x, bool fused)
+{
+    return fused ? fma(x, x, sum) : sum + x * x;
+}
+
+static double norm(const double *row, size_t dim, const norm_order *order)
+{
+    double sums[MAX_SUMS] = {0}, total = 0;
+    const size_t whole = dim - dim % order->sums;
+    if (dim == 1)
+        return fabs(row[0]);
+    for (size_t j = 0; j < whole; j++)
+        sums[j % order->sums] =
+            add_square(sums[j % order->sums], row[j], order->fused_sums);
+    for (size_t i = 0; i < order->sums; i++)
+        total += sums[i];
+    for (size_t j = whole; j < dim; j++)
+        total = add_square(total, row[j], order->fused_tail);
+    return sqrt(total);
+}
+
+static void draw_vectors(fla_model *model, int64_t seed, const norm_order *order)
+{
+    fla_java_random random;
+    fla_java_random_init(&random, seed);
+    for (size_t t = 0; t < model->tables; t++) {
+        double *row = model->vectors + t * model->dim;
+        for (size_t j = 0; j < model->dim; j++)
+            row[j] = fla_java_random_gaussian(&random);
+        const double length = norm(row, model->dim, order);
+        if (length == 0)
+            continue;
+        const double reciprocal = 1.0 / length;
+        for (size_t j = 0; j < model->dim; j++)
+            row[j] *= reciprocal;
+    }
+}
+
+static fla_status check_options(const fla_model_options *options, size_t dim,
+                                fla_error *err)
+{
+    const double w = options->bucket_length;
+    if (!(w > 0 && isfinite(w) && isfinite(1 / w)))
+        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "bucket_length",
+                                 "bucket_length must be positive and finite, with a "
+                                 "finite reciprocal, got %g",
+                                 w);
+    if (options->num_hash_tables < 1)
+        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "num_hash_tables",
+                                 "num_hash_tables must be at least 1, got 0");
+    if ((int)options->profile < 0 || (int)options->profile >= N_PROFILES)
+        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "profile",
+                                 "profile must be from 0 to %d, got %d", N_PROFILES - 1,
+                                 (int)options->profile);
+    if (dim < 1)
+        return fla_fail_argument(err, FLA_ERR_SHAPE, "dim",
+                                 "dim must be at least 1, got 0");
+    if (options->num_hash_tables > MAX_VALUES / dim)
+        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "num_hash_tables",
+                                 "num_hash_tables x dim must be at most %d, got %" PRIu64
+                                 " x %zu",
+                                 MAX_VALUES, options->num_hash_tables, dim);
+    return FLA_OK;
+}
+
+static fla_status create(const fla_model_options *options, size_t dim, fla_model **out,
+                         fla_error *err)
+{
+    fla_status status = check_options(options, dim, err);
+    if (status != FLA_OK)
+        return status;
+    const size_t tables = (size_t)options->num_hash_tables;
+    fla_model *model = fla_alloc_zeroed(1, sizeof *model);
+    if (model == NULL ||
+        (model->vectors = fla_alloc(tables * dim, sizeof *model->vectors)) == NULL) {
+        fla_model_free(model);
+        return fla_fail_memory(err, "the unit vectors");
+    }
+    model->bucket_length = options->bucket_length;
+    model->reciprocal = 1 / options->bucket_length;
+    model->tables = tables;
+    model->dim = dim;
+    draw_vectors(model, options->seed, &norm_orders[options->profile]);
+    *out = model;
+    return FLA_OK;
+}
+
+fla_status fla_model_create(const fla_model_options *options, size_t dim, fla_model **out,
+                            fla_error *err)
+{
+    fenv_t callers;
+    *out = NULL;
+    fla_fenv_enter(&callers);
+    const fla_status status = create(options, dim, out, err);
+    fla_fenv_leave(&callers);
+    return status;
+}
+
+void fla_model_free(fla_model *model)
+{
+    if (model == NULL)
+        return;
+    fla_free(model->vectors);
+    fla_free(model);
+}
+
+size_t fla_model_dim(const fla_model *model)
+{
+    return model->dim;
+}
+
+size_t fla_model_tables(const fla_model *model)
+{
+    return model->tables;
+}
+
+const double *fla_model_vectors(const fla_model *model)
+{
+    return model->vectors;
+}

@@ -1,0 +1,160 @@
+/* Borrowed rows: addressing, checking their shape, and naming what is wrong with them. */
+#include "lsh/rows.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "lsh/hash.h"
+#include "lsh/model.h"
+
+static double read_f32(const char *row, size_t j)
+{
+    float value;
+    memcpy(&value, row + j * sizeof value, sizeof value);
+    return (double)value;
+}
+
+static double read_f64(const char *row, size_t j)
+{
+    double value;
+    memcpy(&value, row + j * sizeof value, sizeof value);
+    return value;
+}
+
+double fla_row_value(const fla_matrix *rows, size_t i, size_t j)
+{
+    const char *row = fla_row(rows, i);
+    return rows->dtype == FLA_F32 ? read_f32(row, j) : read_f64(row, j);
+}
+
+void fla_row_widen(const fla_matrix *rows, size_t i, double *out)
+{
+    const char *row = fla_row(rows, i);
+    if (rows->dtype == FLA_F32) {
+        for (size_t j = 0; j < rows->dim; j++)
+            out[j] = read_f32(row, j);
+    } else {
+        for (size_t j = 0; j < rows->dim; j++)
+            out[j] = read_f64(row, j);
+    }
+}
+
+void fla_rows_group(const fla_matrix *rows, size_t first, const void *group[FLA_GROUP])
+{
+    for (size_t i = 0; i < FLA_GROUP; i++)
+        group[i] = fla_row(rows, first + i < rows->rows ? first + i : rows->rows - 1);
+}
+
+fla_matrix fla_rows_slice(const fla_matrix *rows, size_t first, size_t n)
+{
+    fla_matrix slice = *rows;
+    slice.data = n > 0 ? fla_row(rows, first) : rows->data;
+    slice.rows = n;
+    slice.first_row += (int64_t)first;
+    return slice;
+}
+
+fla_status fla_rows_check_shape(const fla_matrix *rows, size_t dim, const char *argument,
+                                fla_error *err)
+{
+    const size_t size = rows->dtype == FLA_F32 ? sizeof(float) : sizeof(double);
+    if (rows->dtype != FLA_F32 && rows->dtype != FLA_F64)
+        return fla_fail_argument(err, FLA_ERR_ARGUMENT, argument,
+                                 "dtype %d is not one of fla_dtype", (int)rows->dtype);
+    if (rows->rows == 0 && rows->dim == 0)
+        return FLA_OK;
+    if (rows->dim == 0)
+        return fla_fail_argument(err, FLA_ERR_SHAPE, argument,
+                                 "rows must have at least 1 coordinate, got %zu rows of 0",
+                                 rows->rows);
+    if (dim != 0 && rows->dim != dim)
+        return fla_fail_argument(err, FLA_ERR_SHAPE, argument,
+                                 "rows must have %zu coordinates, got %zu", dim,
+                                 rows->dim);
+    if (rows->rows > 0 && rows->data == NULL)
+        return fla_fail_argument(err, FLA_ERR_ARGUMENT, argument,
+                                 "data is NULL for %zu rows", rows->rows);
+    if (rows->dim > PTRDIFF_MAX / size || rows->rows > INT64_MAX)
+        return fla_fail_argument(err, FLA_ERR_SHAPE, argument,
+                                 "%zu rows of %zu coordinates pass the address space",
+                                 rows->rows, rows->dim);
+    return FLA_OK;
+}
+
+fla_pack_fn *fla_pack_to_f32(const fla_kernels *kernels, fla_dtype dtype)
+{
+    return dtype == FLA_F32 ? kernels->pack_f32_to_f32 : kernels->pack_f64_to_f32;
+}
+
+fla_pack_fn *fla_pack_to_f64(const fla_kernels *kernels, fla_dtype dtype)
+{
+    return dtype == FLA_F32 ? kernels->pack_f32_to_f64 : kernels->pack_f64_to_f64;
+}
+
+/* The first NaN or infinity of a row, or dim. */
+static size_t first_nonfinite(const fla_matrix *rows, size_t i)
+{
+    size_t j = 0;
+    while (j < rows->dim && isfinite(fla_row_value(rows, i, j)))
+        j++;
+    return j;
+}
+
+static fla_status describe_nonfinite(const fla_matrix *rows, const char *argument,
+                                     fla_error *err)
+{
+    size_t row = 0, column = 0;
+    int64_t bad = 0;
+    for (size_t i = 0; i < rows->rows; i++) {
+        const size_t j = first_nonfinite(rows, i);
+        if (j == rows->dim)
+            continue;
+        if (bad++ == 0) {
+            row = i;
+            column = j;
+        }
+    }
+    if (bad == 0)
+        return FLA_OK;
+    const double value = fla_row_value(rows, row, column);
+    const int64_t number = rows->first_row + (int64_t)row;
+    return fla_fail_row(err, FLA_ERR_NONFINITE, argument, number, (int64_t)column, bad,
+                        "row %" PRId64 ", column %zu is %s; %" PRId64
+                        " of %zu rows hold NaN or infinity: remove or repair them",
+                        number, column, isnan(value) ? "NaN" : "infinite", bad,
+                        rows->rows);
+}
+
+static fla_status describe_range(const fla_matrix *rows, const fla_model *model,
+                                 const char *argument, fla_error *err)
+{
+    for (size_t i = 0; i < rows->rows; i++) {
+        for (size_t t = 0; t < model->tables; t++) {
+            const double bucket = fla_hash_one(model, rows, i, t);
+            if (fla_bucket_fits(bucket))
+                continue;
+            const int64_t number = rows->first_row + (int64_t)i;
+            return fla_fail_row(err, FLA_ERR_RANGE, argument, number, -1, 0,
+                                "row %" PRId64
+                                ": bucket %g of hash table %zu does not fit in int64: "
+                                "raise bucket_length (now %g) or scale the rows down",
+                                number, bucket, t, model->bucket_length);
+        }
+    }
+    return FLA_OK;
+}
+
+fla_status fla_rows_describe_fault(const fla_matrix *rows, const fla_model *model,
+                                   const char *argument, fla_error *err)
+{
+    fla_status status = describe_nonfinite(rows, argument, err);
+    if (status == FLA_OK && model != NULL)
+        status = describe_range(rows, model, argument, err);
+    if (status == FLA_OK)
+        status = fla_fail_row(err, FLA_ERR_NONFINITE, argument, -1, -1, 0,
+                              "a row held NaN or infinity, or passed the bucket range, "
+                              "and was changed by another thread during the call");
+    return status;
+}

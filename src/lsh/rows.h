@@ -1,0 +1,44 @@
+/* Borrowed rows: addressing, checking their shape, and naming what is wrong with them. */
+#ifndef FLA_LSH_ROWS_H
+#define FLA_LSH_ROWS_H
+
+#include "fast_lsh_ann.h"
+#include "kernels/kernels.h"
+
+static inline const void *fla_row(const fla_matrix *rows, size_t i)
+{
+    return (const char *)rows->data + (ptrdiff_t)i * rows->row_stride_bytes;
+}
+
+/* Coordinate j of a row, widened to double; the row may be unaligned. */
+double fla_row_value(const fla_matrix *rows, size_t i, size_t j);
+
+/* All coordinates of a row, widened to double. */
+void fla_row_widen(const fla_matrix *rows, size_t i, double *out);
+
+/* Pointers to 16 rows from first on; past the end they repeat the last row. */
+void fla_rows_group(const fla_matrix *rows, size_t first, const void *group[FLA_GROUP]);
+
+/* Rows first .. first + n - 1 as a matrix of their own. */
+fla_matrix fla_rows_slice(const fla_matrix *rows, size_t first, size_t n);
+
+/*
+ * Check a view's own sense and, unless dim is 0, its dimension.  An empty matrix of
+ * dimension 0 passes: nothing is known about rows that are not there.
+ */
+fla_status fla_rows_check_shape(const fla_matrix *rows, size_t dim, const char *argument,
+                                fla_error *err);
+
+/* The pack kernels for rows of this type. */
+fla_pack_fn *fla_pack_to_f32(const fla_kernels *kernels, fla_dtype dtype);
+fla_pack_fn *fla_pack_to_f64(const fla_kernels *kernels, fla_dtype dtype);
+
+/*
+ * After a fast path found that something is wrong with these rows: find the first row at
+ * fault, count the others, and describe it.  Looks for NaN and infinity in every row, then
+ * (with a model) for a bucket beyond int64.  One pass over the rows, on this thread.
+ */
+fla_status fla_rows_describe_fault(const fla_matrix *rows, const fla_model *model,
+                                   const char *argument, fla_error *err);
+
+#endif

@@ -1,0 +1,392 @@
+/*
+ * Nearest neighbors of resident queries among rows that arrive in blocks.
+ *
+ * Work is split into tasks of (block of queries) x (range of rows).  With many queries a
+ * task is one block of queries against all rows, and a query's neighbors live in one heap.
+ * With few, all queries meet small ranges of rows; then every worker has a heap of its own
+ * per query, and they are merged at the end.  A neighbor's place depends on its distance
+ * and row alone, so neither way nor the order of tasks shows in the result.
+ */
+#include <math.h>
+#include <stdatomic.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/fenv.h"
+#include "lsh/model.h"
+#include "search/index.h"
+#include "search/options.h"
+#include "search/scan.h"
+#include "search/topk.h"
+
+enum {
+    /* Below this many queries per thread, threads share out rows instead of queries:
+       packing a row costs as much as scanning it for about 8 queries. */
+    QUERIES_PER_THREAD = 256,
+    BLOCK_QUERIES = 512,            /* a block's float32 queries stay in the L2 cache */
+    RANGE_ROWS = 16 * FLA_TILE,     /* rows of a task when rows are shared out */
+    FILL_QUERIES = 16 * FLA_GROUP,  /* queries a task prepares */
+    FINISH_QUERIES = 64,            /* queries a task sorts */
+};
+
+typedef struct knn_worker {
+    fla_knn *knn;
+    size_t slot; /* which of a query's heaps this worker fills */
+    fla_scan scan;
+    fla_hasher hasher; /* for queries; unused without a model */
+} knn_worker;
+
+struct fla_knn {
+    fla_context *context;
+    const fla_model *model; /* NULL: exact */
+    fla_search_options options;
+    size_t k;
+    fla_queries queries;
+    bool share_rows;
+    size_t block; /* queries of a task */
+    unsigned threads;
+    knn_worker *workers; /* [threads] */
+    size_t slots;
+    fla_topk *tops;         /* [slots x queries] */
+    _Atomic double *radius; /* [queries]: what any of a query's heaps has proven */
+    uint64_t rows_pushed;
+    bool failed;
+};
+
+static fla_status fail_run(fla_status status, fla_error *err)
+{
+    if (status == FLA_ERR_CANCELLED)
+        return fla_fail(err, status, "the search was cancelled");
+    return fla_fail_memory(err, "the search");
+}
+
+/* ---- create -------------------------------------------------------------------- */
+
+static void choose_split(fla_knn *knn)
+{
+    const size_t n = knn->queries.n;
+    knn->share_rows = knn->threads > 1 && n / knn->threads < QUERIES_PER_THREAD;
+    knn->slots = knn->share_rows ? knn->threads : 1;
+    knn->block = n > 0 ? n : 1;
+    if (!knn->share_rows && n > BLOCK_QUERIES) {
+        /* As many blocks as fill every thread the same number of times. */
+        const size_t blocks = (n + BLOCK_QUERIES - 1) / BLOCK_QUERIES;
+        const size_t rounds = (blocks + knn->threads - 1) / knn->threads;
+        const size_t whole = rounds * knn->threads;
+        knn->block = (n + whole - 1) / whole;
+    }
+}
+
+static bool make_room(fla_knn *knn)
+{
+    const size_t n = knn->queries.n, dim = knn->queries.rows.dim;
+    size_t heaps;
+    knn->workers = fla_alloc_zeroed(knn->threads, sizeof *knn->workers);
+    knn->radius = fla_alloc(n, sizeof *knn->radius);
+    if (knn->workers == NULL || knn->radius == NULL ||
+        !fla_size_mul(knn->slots, n, &heaps) ||
+        (knn->tops = fla_alloc_zeroed(heaps, sizeof *knn->tops)) == NULL)
+        return false;
+    for (size_t q = 0; q < n; q++)
+        atomic_init(&knn->radius[q], INFINITY);
+    for (unsigned i = 0; i < knn->threads; i++) {
+        knn_worker *worker = &knn->workers[i];
+        worker->knn = knn;
+        worker->slot = knn->share_rows ? i : 0;
+        if (!fla_scan_init(&worker->scan, knn->context->kernels, knn->model, dim,
+                           knn->block))
+            return false;
+        if (knn->model != NULL &&
+            !fla_hasher_init(&worker->hasher, knn->context->kernels, knn->model))
+            return false;
+    }
+    return true;
+}
+
+static void fill_task(fla_job *job, void *arg, size_t task, unsigned worker)
+{
+    fla_knn *knn = arg;
+    const size_t first = task * FILL_QUERIES, left = knn->queries.n - first;
+    fla_hasher *hasher = knn->model != NULL ? &knn->workers[worker].hasher : NULL;
+    const fla_status status = fla_queries_fill(
+        &knn->queries, hasher, first, left < FILL_QUERIES ? left : FILL_QUERIES);
+    if (status != FLA_OK)
+        fla_job_fail(job, status);
+}
+
+static fla_status fill_queries(fla_knn *knn, const fla_call *call, fla_error *err)
+{
+    fla_call quiet; /* preparing is not progress */
+    fla_call_init(&quiet);
+    if (call != NULL) {
+        quiet = *call;
+        quiet.progress = NULL;
+    }
+    const size_t n = knn->queries.n;
+    const size_t tasks = n / FILL_QUERIES + (n % FILL_QUERIES != 0);
+    const fla_status status = fla_pool_run(knn->context->pool, &quiet, tasks,
+                                           (fla_span){0, 0}, fill_task, knn);
+    if (status == FLA_ERR_NONFINITE || status == FLA_ERR_RANGE)
+        return fla_rows_describe_fault(&knn->queries.rows, knn->model, "queries", err);
+    return status == FLA_OK ? FLA_OK : fail_run(status, err);
+}
+
+static fla_status create(fla_knn *knn, const fla_call *call, const fla_matrix *queries,
+                         fla_error *err)
+{
+    if (!fla_queries_init(&knn->queries, knn->model, queries))
+        return fla_fail_memory(err, "the queries");
+    choose_split(knn);
+    if (!make_room(knn))
+        return fla_fail_memory(err, "the search");
+    return fill_queries(knn, call, err);
+}
+
+fla_status fla_knn_create(fla_context *context, const fla_call *call,
+                          const fla_model *model, const fla_matrix *queries, size_t k,
+                          const fla_search_options *options, fla_knn **out,
+                          fla_error *err)
+{
+    fla_search_options read;
+    fenv_t callers;
+    *out = NULL;
+    fla_status status = fla_search_options_read(options, &model, &read, err);
+    if (status != FLA_OK)
+        return status;
+    if (k < 1)
+        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "k",
+                                 "k must be at least 1, got 0");
+    status = fla_rows_check_shape(queries, model != NULL ? model->dim : 0, "queries", err);
+    if (status != FLA_OK)
+        return status;
+    fla_knn *knn = fla_alloc_zeroed(1, sizeof *knn);
+    if (knn == NULL)
+        return fla_fail_memory(err, "the search");
+    knn->context = context;
+    knn->model = model;
+    knn->options = read;
+    knn->k = k;
+    knn->threads = fla_pool_threads(context->pool);
+    fla_fenv_enter(&callers);
+    status = create(knn, call, queries, err);
+    fla_fenv_leave(&callers);
+    if (status == FLA_OK) {
+        *out = knn; /* ownership passes to the caller here and nowhere else */
+        knn = NULL;
+    }
+    fla_knn_free(knn);
+    return status;
+}
+
+void fla_knn_free(fla_knn *knn)
+{
+    if (knn == NULL)
+        return;
+    for (size_t i = 0; knn->tops != NULL && i < knn->slots * knn->queries.n; i++)
+        fla_topk_clear(&knn->tops[i]);
+    for (unsigned i = 0; knn->workers != NULL && i < knn->threads; i++) {
+        fla_scan_clear(&knn->workers[i].scan);
+        fla_hasher_clear(&knn->workers[i].hasher);
+    }
+    fla_queries_clear(&knn->queries);
+    fla_free(knn->workers);
+    fla_free(knn->tops);
+    fla_free(knn->radius);
+    fla_free(knn);
+}
+
+/* ---- push ---------------------------------------------------------------------- */
+
+/* Lower a query's shared radius to what one heap has proven; returns the lowest known. */
+static double share_radius(_Atomic double *shared, double radius)
+{
+    double known = atomic_load_explicit(shared, memory_order_relaxed);
+    while (radius < known) {
+        if (atomic_compare_exchange_weak_explicit(
+                shared, &known, radius, memory_order_relaxed, memory_order_relaxed))
+            return radius;
+    }
+    return known;
+}
+
+static fla_status offer(fla_scan *scan, size_t query, size_t n, const int64_t *rows,
+                        const double *distances)
+{
+    const knn_worker *worker = scan->arg;
+    fla_knn *knn = worker->knn;
+    const size_t q = scan->first + query;
+    fla_topk *top = &knn->tops[worker->slot * knn->queries.n + q];
+    for (size_t i = 0; i < n; i++) {
+        if (!fla_topk_offer(top, knn->k, (fla_neighbor){distances[i], rows[i]}))
+            return FLA_ERR_MEMORY;
+    }
+    const double radius =
+        share_radius(&knn->radius[q], fla_topk_radius(top, knn->k));
+    if (radius < scan->radius[query])
+        fla_scan_set_radius(scan, query, radius);
+    return FLA_OK;
+}
+
+typedef struct knn_push {
+    fla_knn *knn;
+    const fla_matrix *rows;
+    size_t ranges, range_rows;
+} knn_push;
+
+static void push_task(fla_job *job, void *arg, size_t task, unsigned worker)
+{
+    const knn_push *push = arg;
+    fla_knn *knn = push->knn;
+    fla_scan *scan = &knn->workers[worker].scan;
+    const size_t q = task / push->ranges * knn->block;
+    const size_t row = task % push->ranges * push->range_rows;
+    const size_t queries = knn->queries.n - q, rows = push->rows->rows - row;
+    fla_scan_begin(scan, &knn->queries, q, queries < knn->block ? queries : knn->block,
+                   INFINITY);
+    scan->min_collisions = knn->options.min_collisions;
+    scan->visit = offer;
+    scan->arg = &knn->workers[worker];
+    for (size_t i = 0; i < scan->n; i++)
+        fla_scan_set_radius(
+            scan, i, atomic_load_explicit(&knn->radius[q + i], memory_order_relaxed));
+    const fla_status status =
+        fla_scan_rows(scan, push->rows, row,
+                      rows < push->range_rows ? rows : push->range_rows, job, worker);
+    if (status != FLA_OK)
+        fla_job_fail(job, status);
+}
+
+static fla_status push_rows(fla_knn *knn, const fla_call *call, const fla_matrix *rows,
+                            fla_error *err)
+{
+    const size_t n = knn->queries.n;
+    const size_t blocks = (n + knn->block - 1) / knn->block;
+    knn_push push = {knn, rows, 1, rows->rows};
+    if (knn->share_rows) {
+        push.range_rows = RANGE_ROWS;
+        push.ranges = rows->rows / RANGE_ROWS + (rows->rows % RANGE_ROWS != 0);
+    }
+    const fla_status status =
+        fla_pool_run(knn->context->pool, call, blocks * push.ranges,
+                     (fla_span){0, (uint64_t)n * rows->rows}, push_task, &push);
+    if (status == FLA_ERR_NONFINITE || status == FLA_ERR_RANGE)
+        return fla_rows_describe_fault(rows, knn->model, "rows", err);
+    return status == FLA_OK ? FLA_OK : fail_run(status, err);
+}
+
+fla_status fla_knn_push(fla_knn *knn, const fla_call *call, const fla_matrix *rows,
+                        fla_error *err)
+{
+    fenv_t callers;
+    if (knn->failed)
+        return fla_fail(err, FLA_ERR_ARGUMENT,
+                        "this search failed before: free it and make a new one");
+    fla_status status = fla_rows_check_shape(rows, knn->queries.rows.dim, "rows", err);
+    if (status != FLA_OK || rows->rows == 0 || knn->queries.n == 0)
+        return status;
+    fla_fenv_enter(&callers);
+    status = push_rows(knn, call, rows, err);
+    fla_fenv_leave(&callers);
+    knn->failed = status != FLA_OK;
+    knn->rows_pushed += rows->rows;
+    return status;
+}
+
+/* ---- finish -------------------------------------------------------------------- */
+
+typedef struct knn_finish {
+    fla_knn *knn;
+    size_t width;
+    int64_t *indices;
+    double *distances;
+    int64_t *counts; /* may be NULL */
+} knn_finish;
+
+/* Bring a query's neighbors together in its first heap, nearest first. */
+static bool merge(fla_knn *knn, size_t q)
+{
+    fla_topk *top = &knn->tops[q];
+    for (size_t slot = 1; slot < knn->slots; slot++) {
+        fla_topk *other = &knn->tops[slot * knn->queries.n + q];
+        for (size_t i = 0; i < other->count; i++)
+            if (!fla_topk_offer(top, knn->k, other->heap[i]))
+                return false;
+        fla_topk_clear(other);
+    }
+    fla_topk_sort(top);
+    return true;
+}
+
+static void finish_task(fla_job *job, void *arg, size_t task, unsigned worker)
+{
+    const knn_finish *finish = arg;
+    fla_knn *knn = finish->knn;
+    const size_t first = task * FINISH_QUERIES;
+    for (size_t q = first; q < first + FINISH_QUERIES && q < knn->queries.n; q++) {
+        const fla_topk *top = &knn->tops[q];
+        if (fla_job_stopped(job, worker))
+            return;
+        if (!merge(knn, q)) {
+            fla_job_fail(job, FLA_ERR_MEMORY);
+            return;
+        }
+        for (size_t i = 0; i < finish->width; i++) {
+            const bool found = i < top->count;
+            finish->indices[q * finish->width + i] = found ? top->heap[i].row : -1;
+            finish->distances[q * finish->width + i] =
+                found ? top->heap[i].distance : INFINITY;
+        }
+        if (finish->counts != NULL)
+            finish->counts[q] = (int64_t)top->count;
+    }
+}
+
+fla_status fla_knn_finish(fla_knn *knn, const fla_call *call, size_t width,
+                          int64_t *indices, double *distances, int64_t *counts,
+                          fla_error *err)
+{
+    const size_t n = knn->queries.n;
+    const uint64_t most = knn->rows_pushed < knn->k ? knn->rows_pushed : knn->k;
+    if (knn->failed)
+        return fla_fail(err, FLA_ERR_ARGUMENT,
+                        "this search failed or was finished before: make a new one");
+    if (width < most)
+        return fla_fail_argument(err, FLA_ERR_SHAPE, "width",
+                                 "width must be at least %llu, got %zu",
+                                 (unsigned long long)most, width);
+    knn->failed = true; /* the heaps are sorted now: nothing may be added */
+    knn_finish finish = {knn, width, indices, distances, counts};
+    const size_t tasks = n / FINISH_QUERIES + (n % FINISH_QUERIES != 0);
+    const fla_status status = fla_pool_run(knn->context->pool, call, tasks,
+                                           (fla_span){0, 1}, finish_task, &finish);
+    return status == FLA_OK ? FLA_OK : fail_run(status, err);
+}
+
+/* ---- in one call --------------------------------------------------------------- */
+
+fla_status fla_nearest_neighbors(const fla_index *index, fla_context *context,
+                                 const fla_call *call, const fla_matrix *queries, size_t k,
+                                 const fla_search_options *options, int64_t *indices,
+                                 double *distances, size_t out_len, int64_t *counts,
+                                 fla_error *err)
+{
+    size_t wanted;
+    fla_knn *knn;
+    const size_t width = k < index->rows.rows ? k : index->rows.rows;
+    fla_status status =
+        fla_rows_check_shape(queries, index->rows.dim, "queries", err);
+    if (status != FLA_OK)
+        return status;
+    if (!fla_size_mul(queries->rows, width, &wanted) || out_len != wanted)
+        return fla_fail_argument(err, FLA_ERR_SHAPE, "out_len",
+                                 "out_len must be %zu queries x %zu, got %zu",
+                                 queries->rows, width, out_len);
+    status = fla_knn_create(context, call, index->model, queries, k, options, &knn, err);
+    if (status != FLA_OK)
+        return status;
+    status = fla_knn_push(knn, call, &index->rows, err);
+    if (status == FLA_OK)
+        status = fla_knn_finish(knn, call, width, indices, distances, counts, err);
+    fla_knn_free(knn);
+    return status;
+}

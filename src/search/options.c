@@ -1,0 +1,37 @@
+/* Reading and checking fla_search_options, once for every kind of search. */
+#include "search/options.h"
+
+#include <inttypes.h>
+
+#include "base/error.h"
+#include "lsh/model.h"
+
+void fla_search_options_init(fla_search_options *options)
+{
+    *options = (fla_search_options){.struct_size = sizeof *options, .min_collisions = 1};
+}
+
+fla_status fla_search_options_read(const fla_search_options *callers,
+                                   const fla_model **model, fla_search_options *out,
+                                   fla_error *err)
+{
+    if (callers != NULL)
+        *out = *callers;
+    else
+        fla_search_options_init(out);
+    if (out->min_collisions == 0) {
+        *model = NULL;
+        return FLA_OK;
+    }
+    if (*model == NULL)
+        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "min_collisions",
+                                 "min_collisions is %" PRIu64
+                                 ", which needs a model; only exact search does without",
+                                 out->min_collisions);
+    if (out->min_collisions > (*model)->tables)
+        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "min_collisions",
+                                 "min_collisions must be at most the model's %zu hash "
+                                 "tables, got %" PRIu64,
+                                 (*model)->tables, out->min_collisions);
+    return FLA_OK;
+}

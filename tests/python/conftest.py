@@ -1,0 +1,42 @@
+"""Fixtures that more than one test file uses."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from subjects import Library, Oracle, Subject
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(params=[Library, Oracle], ids=["library", "oracle"])
+def subject(request: pytest.FixtureRequest) -> Subject:
+    """What golden data is compared with: the library, and the library's oracle."""
+    made: Subject = request.param()
+    return made
+
+
+@pytest.fixture
+def run_python() -> Run:
+    """Run a program in a fresh interpreter; unless told otherwise it must succeed."""
+
+    def run(
+        program: str, *, must_succeed: bool = True, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=Path(__file__).parent,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if must_succeed:
+            assert done.returncode == 0, done.stderr
+        return done
+
+    return run

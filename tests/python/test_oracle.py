@@ -1,0 +1,161 @@
+"""On 500 random cases the library gives what the naive program gives, bit by bit."""
+
+import cases
+import fast_lsh_ann
+import numpy as np
+import oracle
+import pytest
+from cases import Case
+from checks import (
+    assert_same_array,
+    assert_same_neighbors,
+    assert_same_pairs,
+    assert_same_triples,
+)
+from numpy.typing import NDArray
+
+CASES = 500
+
+
+class Expected:
+    """The oracle's view of a case: who collides with whom."""
+
+    def __init__(self, case: Case) -> None:
+        vectors = oracle.unit_vectors(case.tables, case.dim, case.seed)
+        self.hashes = oracle.buckets(case.base, vectors, case.bucket_length)
+        self._queries = oracle.buckets(case.queries, vectors, case.bucket_length)
+        self._other = oracle.buckets(case.other, vectors, case.bucket_length)
+        self._case = case
+
+    def candidates(self, left: str, right: str) -> NDArray[np.bool_]:
+        sides = {"base": self.hashes, "queries": self._queries, "other": self._other}
+        count = oracle.collisions(sides[left], sides[right])
+        return count >= self._case.min_collisions
+
+
+def model_of(case: Case) -> fast_lsh_ann.BucketedRandomProjectionLSHModel:
+    return fast_lsh_ann.BucketedRandomProjectionLSH(
+        case.bucket_length, case.tables, case.seed
+    ).create_model(case.dim)
+
+
+def check_neighbors(case: Case, expected: Expected) -> None:
+    model, least = model_of(case), case.min_collisions
+    candidates = expected.candidates("queries", "base")
+    answer = oracle.nearest_neighbors(case.base, case.queries, case.k, candidates)
+    index = model.index(case.base)
+    found = index.nearest_neighbors(case.queries, case.k, min_collisions=least)
+    assert_same_neighbors(found, answer)
+
+    lists = list(oracle.as_lists(answer))
+    assert list(found) == lists
+    assert lists == model.batch_approx_nearest_neighbors(
+        case.base, case.queries, case.k, min_collisions=least
+    )
+    for query, hits in zip(case.queries[:2], lists, strict=False):
+        assert hits == model.approx_nearest_neighbors(
+            case.base, query, case.k, min_collisions=least
+        )
+
+    everything = np.ones_like(candidates)
+    answer = oracle.nearest_neighbors(case.base, case.queries, case.k, everything)
+    assert_same_neighbors(
+        index.nearest_neighbors(case.queries, case.k, exact=True), answer
+    )
+    exact = fast_lsh_ann.exact_nearest_neighbors(case.base, case.queries, case.k)
+    assert_same_neighbors(exact, answer)
+
+
+def check_two_sided_join(case: Case, expected: Expected) -> None:
+    model = model_of(case)
+    candidates = expected.candidates("base", "other")
+    sides = (case.base, case.other, case.threshold)
+    answer = oracle.similarity_join(*sides, candidates, strict=case.strict)
+    index = model.index(case.base)
+    for other in (case.other, model.index(case.other)):
+        found = index.similarity_join(
+            other,
+            threshold=case.threshold,
+            min_collisions=case.min_collisions,
+            strict=case.strict,
+        )
+        assert_same_pairs(found, answer)
+    triples = model.approx_similarity_join(
+        *sides, min_collisions=case.min_collisions, strict=case.strict
+    )
+    assert_same_triples(triples, answer)
+
+    everything = np.ones_like(candidates)
+    answer = oracle.similarity_join(*sides, everything, strict=case.strict)
+    exact = fast_lsh_ann.exact_similarity_join(*sides, strict=case.strict)
+    assert_same_pairs(exact, answer)
+    found = index.similarity_join(
+        case.other, threshold=case.threshold, exact=True, strict=case.strict
+    )
+    assert_same_pairs(found, answer)
+
+
+def check_self_join(case: Case, expected: Expected) -> None:
+    model = model_of(case)
+    candidates = expected.candidates("base", "base")
+    sides = (case.base, case.base, case.threshold)
+    upper = case.self_pairs == "upper"
+    answer = oracle.similarity_join(*sides, candidates, strict=case.strict, upper=upper)
+    found = model.index(case.base).similarity_join(
+        threshold=case.threshold,
+        min_collisions=case.min_collisions,
+        strict=case.strict,
+        self_pairs=case.self_pairs,
+    )
+    assert_same_pairs(found, answer)
+    triples = model.approx_similarity_join(
+        *sides,
+        min_collisions=case.min_collisions,
+        strict=case.strict,
+        self_pairs=case.self_pairs,
+    )
+    assert_same_triples(triples, answer)
+
+    everything = np.ones_like(candidates)
+    answer = oracle.similarity_join(*sides, everything, strict=case.strict, upper=upper)
+    exact = fast_lsh_ann.exact_similarity_join(
+        *sides, strict=case.strict, self_pairs=case.self_pairs
+    )
+    assert_same_pairs(exact, answer)
+
+
+@pytest.mark.parametrize("number", range(CASES))
+def test_random_case(number: int) -> None:
+    case = cases.make(number)
+    expected = Expected(case)
+    assert_same_array(model_of(case).transform(case.base), expected.hashes, "transform")
+    check_neighbors(case, expected)
+    check_two_sided_join(case, expected)
+    check_self_join(case, expected)
+
+
+def test_the_random_cases_hold_what_they_should() -> None:
+    """Each situation the comparison is meant to cover occurs in many cases."""
+    seen = [cases.make(number) for number in range(CASES)]
+
+    def count(holds: list[bool]) -> int:
+        return sum(holds)
+
+    assert count([len(case.base) == 0 for case in seen]) >= 5
+    assert count([len(case.queries) == 0 for case in seen]) >= 5
+    assert count([case.k > len(case.base) for case in seen]) >= 50
+    assert count([1 < case.min_collisions == case.tables for case in seen]) >= 5
+    assert count([case.threshold == 0 for case in seen]) >= 30
+    assert count([np.isinf(case.threshold) for case in seen]) >= 30
+    assert count([case.bucket_length < 1e-9 for case in seen]) >= 50
+    assert count([case.base.dtype != case.other.dtype for case in seen]) >= 100
+    assert count([case.dim == 1 for case in seen]) >= 10
+    assert count([case.dim > 100 for case in seen]) >= 30
+    assert {case.kind for case in seen} == set(cases.KINDS)
+    shares = [
+        float(Expected(case).candidates("queries", "base").mean())
+        for case in seen[:100]
+        if len(case.base) and len(case.queries)
+    ]
+    assert min(shares) < 0.02
+    assert max(shares) == 1.0

@@ -1,0 +1,59 @@
+"""Every operation on fixed data, for tests that run it under other circumstances."""
+
+import hashlib
+from typing import Any
+
+import fast_lsh_ann
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[Any]
+
+
+def rows(n: int, dim: int, dtype: type[Any] = np.float32) -> Rows:
+    """Normal rows with repetitions, and subnormal numbers in the first coordinate."""
+    random = np.random.default_rng([n, dim])
+    made = random.standard_normal((n, dim))
+    made[n // 2 : n // 2 + n // 10] = made[: n // 10]
+    made[:, 0] *= 1e-39
+    return made.astype(dtype)
+
+
+def checksum(n: int = 3_000) -> str:
+    """Digest of all answers' bytes: hashes, neighbors, joins, in both number types."""
+    digest = hashlib.sha256()
+    for dtype, dim in ((np.float32, 37), (np.float64, 20)):
+        base, queries = rows(n, dim, dtype), rows(n // 20, dim, dtype)
+        model = fast_lsh_ann.BucketedRandomProjectionLSH(2.0, 5, 42).fit(base)
+        index = model.index(base)
+        digest.update(model.random_vectors.tobytes())
+        digest.update(model.transform(base).tobytes())
+        for exact in (False, True):
+            found = index.nearest_neighbors(queries, 10, exact=exact)
+            digest.update(found.indices.tobytes() + found.distances.tobytes())
+            pairs = index.similarity_join(queries, threshold=5.0, exact=exact)
+            digest.update(pairs.left.tobytes() + pairs.right.tobytes())
+            digest.update(pairs.distances.tobytes())
+            pairs = index.similarity_join(threshold=4.0, exact=exact, self_pairs="upper")
+            digest.update(pairs.left.tobytes() + pairs.distances.tobytes())
+    return digest.hexdigest()
+
+
+def tiny_rows() -> Rows:
+    """Rows whose squared differences are subnormal."""
+    return np.random.default_rng(6).standard_normal((300, 16)) * 1e-161
+
+
+def tiny_checksum(tiny: Rows) -> str:
+    """Digest of answers that flushed subnormals or another rounding mode would change."""
+    digest = hashlib.sha256()
+    base, queries = tiny[:250], tiny[250:]
+    model = fast_lsh_ann.BucketedRandomProjectionLSHModel(3e-162, 5, 42, 16)
+    digest.update(model.random_vectors.tobytes())
+    digest.update(model.transform(base).tobytes())
+    for exact in (False, True):
+        found = model.index(base).nearest_neighbors(queries, 10, exact=exact)
+        digest.update(found.indices.tobytes() + found.distances.tobytes())
+    pairs = fast_lsh_ann.exact_similarity_join(base, queries, 4e-161)
+    digest.update(pairs.left.tobytes() + pairs.distances.tobytes())
+    return digest.hexdigest()
