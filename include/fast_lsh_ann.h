@@ -68,7 +68,7 @@ typedef struct fla_error {
     int64_t row;          /* counts from the matrix's first_row; -1: no row is to blame */
     int64_t column;       /* -1: no coordinate is to blame */
     int64_t bad_rows;     /* rows with the same fault, where they were counted; else 0 */
-    char message[256]; /* what was seen and what was needed; no trailing period */
+    char message[256];    /* what was seen and what was needed; no trailing period */
 } fla_error;
 
 /* The constant's own name, "FLA_OK" and so on; "unknown status" for anything else. */

@@ -72,7 +72,7 @@ static void free_rows(PyObject *capsule)
 
 /* A capsule of a zeroed structure, which its destructor takes for released. */
 static PyObject *new_capsule(size_t size, const char *name,
-                             PyCapsule_Destructor destructor, void *out)
+                             PyCapsule_Destructor destructor)
 {
     void *memory = PyMem_Calloc(1, size);
     if (memory == NULL)
@@ -80,8 +80,17 @@ static PyObject *new_capsule(size_t size, const char *name,
     PyObject *capsule = PyCapsule_New(memory, name, destructor);
     if (capsule == NULL)
         PyMem_Free(memory);
-    *(void **)out = memory;
     return capsule;
+}
+
+static PyObject *new_schema(void)
+{
+    return new_capsule(sizeof(struct ArrowSchema), SCHEMA, free_schema);
+}
+
+static PyObject *new_array(void)
+{
+    return new_capsule(sizeof(struct ArrowArray), ARRAY, free_array);
 }
 
 /* ---- errors -------------------------------------------------------------------- */
@@ -125,8 +134,9 @@ static fla_error stream_error(struct ArrowArrayStream *stream, int code)
 /* Whether a schema is a record batch's, and has the fields it counts. */
 static bool is_batch(const struct ArrowSchema *schema)
 {
-    if (schema->format == NULL || strcmp(schema->format, "+s") != 0 ||
-        schema->n_children < 0 || (schema->n_children > 0 && schema->children == NULL))
+    if (schema->release == NULL || schema->format == NULL ||
+        strcmp(schema->format, "+s") != 0 || schema->n_children < 0 ||
+        (schema->n_children > 0 && schema->children == NULL))
         return false;
     for (int64_t i = 0; i < schema->n_children; i++)
         if (schema->children[i] == NULL)
@@ -172,17 +182,17 @@ static PyObject *field_names(const struct ArrowSchema *schema)
 
 PyObject *ext_stream_open(PyObject *module, PyObject *stream)
 {
-    reader *own;
     struct ArrowSchema schema;
-    PyObject *capsule, *names;
+    PyObject *names;
     struct ArrowArrayStream *source = PyCapsule_GetPointer(stream, STREAM);
     if (source == NULL)
         return NULL;
     if (source->release == NULL)
         return raise_text(module, "the Arrow stream was read before: make a new one");
-    capsule = new_capsule(sizeof *own, READER, free_reader, &own);
+    PyObject *capsule = new_capsule(sizeof(reader), READER, free_reader);
     if (capsule == NULL)
         return NULL;
+    reader *own = PyCapsule_GetPointer(capsule, READER);
     own->stream = *source;
     source->release = NULL;
     if (read_schema(module, own, &schema) < 0) {
@@ -203,13 +213,11 @@ static PyObject *take_pair(PyObject *module, struct ArrowSchema *schema,
                            struct ArrowArray *batch, size_t i)
 {
     fla_error err;
-    fla_status status = FLA_OK;
-    struct ArrowSchema *field;
-    struct ArrowArray *column;
-    PyObject *fields = new_capsule(sizeof *field, SCHEMA, free_schema, &field);
-    PyObject *columns = new_capsule(sizeof *column, ARRAY, free_array, &column);
+    PyObject *fields = new_schema(), *columns = new_array();
     if (fields != NULL && columns != NULL) {
-        status = fla_arrow_take_column(schema, batch, i, column, &err);
+        struct ArrowSchema *field = PyCapsule_GetPointer(fields, SCHEMA);
+        struct ArrowArray *column = PyCapsule_GetPointer(columns, ARRAY);
+        const fla_status status = fla_arrow_take_column(schema, batch, i, column, &err);
         if (status == FLA_OK) {
             *field = *schema->children[i];
             schema->children[i]->release = NULL;
@@ -477,14 +485,12 @@ static PyObject *export_pair(PyObject *module, const fla_arrow_column *columns, 
                              size_t rows, borrowed_buffers *own)
 {
     fla_error err;
-    struct ArrowSchema *schema;
-    struct ArrowArray *array;
-    PyObject *schemas = new_capsule(sizeof *schema, SCHEMA, free_schema, &schema);
-    PyObject *arrays = new_capsule(sizeof *array, ARRAY, free_array, &array);
-    PyObject *pair = NULL;
+    PyObject *schemas = new_schema(), *arrays = new_array(), *pair = NULL;
     if (schemas != NULL && arrays != NULL)
         pair = PyTuple_Pack(2, schemas, arrays);
     if (pair != NULL) {
+        struct ArrowSchema *schema = PyCapsule_GetPointer(schemas, SCHEMA);
+        struct ArrowArray *array = PyCapsule_GetPointer(arrays, ARRAY);
         const fla_status status = fla_arrow_export_batch(columns, n, rows, release_owner,
                                                          own, schema, array, &err);
         if (status != FLA_OK) {
@@ -531,8 +537,10 @@ static void describe_exception(char *message, size_t capacity)
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
     PyObject *text = PyObject_Str(value);
-    if (text != NULL && PyUnicode_GetLength(text) == 0)
-        Py_SETREF(text, PyType_GetName((PyTypeObject *)type));
+    if (text != NULL && PyUnicode_GetLength(text) == 0) {
+        Py_DECREF(text);
+        text = PyType_GetName((PyTypeObject *)type);
+    }
     const char *utf8 = text != NULL ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
     copy_text(message, capacity, utf8 != NULL ? utf8 : "an exception without a text");
     PyErr_Clear();
@@ -590,16 +598,16 @@ static void release_callable(void *callable)
 PyObject *ext_export_stream(PyObject *module, PyObject *args)
 {
     PyObject *schemas, *callable;
-    struct ArrowArrayStream *stream;
     fla_error err;
     if (!PyArg_ParseTuple(args, "OO", &schemas, &callable))
         return NULL;
     struct ArrowSchema *schema = live_schema(module, schemas);
     if (schema == NULL)
         return NULL;
-    PyObject *capsule = new_capsule(sizeof *stream, STREAM, free_stream, &stream);
+    PyObject *capsule = new_capsule(sizeof(struct ArrowArrayStream), STREAM, free_stream);
     if (capsule == NULL)
         return NULL;
+    struct ArrowArrayStream *stream = PyCapsule_GetPointer(capsule, STREAM);
     const fla_arrow_source source = {next_batch, release_callable, callable};
     const fla_status status = fla_arrow_export_stream(schema, &source, stream, &err);
     if (status != FLA_OK) {

@@ -67,8 +67,8 @@ static void progress(void *arg, uint64_t done, uint64_t total)
     if (c->failed)
         return;
     PyEval_RestoreThread(c->thread);
-    PyObject *result = PyObject_CallFunction(
-        c->progress, "KK", (unsigned long long)done, (unsigned long long)total);
+    PyObject *result = PyObject_CallFunction(c->progress, "KK", (unsigned long long)done,
+                                             (unsigned long long)total);
     c->failed = result == NULL;
     Py_XDECREF(result);
     c->thread = PyEval_SaveThread();

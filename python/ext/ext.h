@@ -9,8 +9,9 @@
 #include "fast_lsh_ann.h"
 
 typedef struct ext_state {
-    PyObject *context; /* capsule of an fla_context, made by the first call that needs it */
-    PyObject *errors;  /* dict: status name -> exception class; NULL until registered */
+    PyObject
+        *context; /* capsule of an fla_context, made by the first call that needs it */
+    PyObject *errors; /* dict: status name -> exception class; NULL until registered */
 } ext_state;
 
 ext_state *ext_state_of(PyObject *module);

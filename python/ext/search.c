@@ -28,11 +28,10 @@ PyObject *ext_model_new(PyObject *module, PyObject *args)
     options.seed = seed;
     options.profile = (fla_profile)profile;
     fla_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = fla_model_create(&options, dim > 0 ? (size_t)dim : 0, &model, &err);
-    Py_END_ALLOW_THREADS
-    if (status != FLA_OK)
-        return ext_raise(module, status, &err, NULL);
+    Py_BEGIN_ALLOW_THREADS status =
+        fla_model_create(&options, dim > 0 ? (size_t)dim : 0, &model, &err);
+    Py_END_ALLOW_THREADS if (status != FLA_OK) return ext_raise(module, status, &err,
+                                                                NULL);
     PyObject *capsule = PyCapsule_New(model, MODEL, free_model);
     if (capsule == NULL)
         fla_model_free(model);
@@ -41,7 +40,7 @@ PyObject *ext_model_new(PyObject *module, PyObject *args)
 
 /* None when the call went well, else NULL with its exception. */
 static PyObject *finish_call(PyObject *module, const ext_call *c, fla_status status,
-                            const fla_error *err, const char *name)
+                             const fla_error *err, const char *name)
 {
     if (status != FLA_OK || c->failed)
         return ext_raise(module, status, err, name);
@@ -225,8 +224,8 @@ PyObject *ext_index_neighbors(PyObject *module, PyObject *args)
     fla_error err;
     const char *name;
     ext_call c;
-    if (!PyArg_ParseTuple(args, "OOKKOOOOs:index_neighbors", &capsule, &queries_object, &k,
-                          &min_collisions, &outputs[0], &outputs[1], &outputs[2],
+    if (!PyArg_ParseTuple(args, "OOKKOOOOs:index_neighbors", &capsule, &queries_object,
+                          &k, &min_collisions, &outputs[0], &outputs[1], &outputs[2],
                           &progress, &name))
         return NULL;
     const fla_index *index = ext_index(capsule);

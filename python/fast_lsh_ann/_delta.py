@@ -139,16 +139,18 @@ def delta_error(error: BaseException, uri: str) -> DeltaError | None:
 
     text = (str(error).splitlines() or [""])[0]
     if isinstance(error, exceptions.TableNotFoundError):
-        return TableNotFoundError(f"there is no Delta table at {uri!r}: {text}")
-    if isinstance(error, exceptions.DeltaError):
-        if "'udt'" in str(error):
-            return SparkVectorColumnError(_udt_advice(uri))
-        return DeltaError(f"Delta table {uri!r}: {text}")
+        return TableNotFoundError(f"no Delta table at {uri!r}: {text}")
+    if isinstance(error, exceptions.DeltaError) and "'udt'" in str(error):
+        return SparkVectorColumnError(_udt_advice(uri))
     if type(error).__name__ == "PanicException":
+        reason = text.partition(". ")[0]
         return DeltaError(
-            f"Delta table {uri!r}: deltalake stopped ({text}); it does not work in a "
-            f"forked process: start processes by spawn or forkserver"
+            f"Delta table {uri!r}: deltalake stopped ({reason}); in a forked process it "
+            f"does not work: start processes by spawn or forkserver"
         )
+    # Errors of the libraries below deltalake come as bare exceptions.
+    if isinstance(error, exceptions.DeltaError) or type(error) in (Exception, OSError):
+        return DeltaError(f"Delta table {uri!r}: {text}")
     return None
 
 

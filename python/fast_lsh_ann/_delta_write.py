@@ -9,7 +9,7 @@ from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import ArrowBatch, RecordBatchStream
 from fast_lsh_ann._delta import TablePath, delta_error
 from fast_lsh_ann._threads import Channel, Worker
-from fast_lsh_ann.errors import CancelledError
+from fast_lsh_ann.errors import CancelledError, DeltaError
 
 if TYPE_CHECKING:
     from deltalake import WriterProperties
@@ -95,7 +95,7 @@ def _finish(worker: Worker[None], uri: str) -> None:
         translated = delta_error(error, uri)
         if translated is None:
             raise
-        raise translated from error
+        raise DeltaError(f"the write failed: {translated}") from error
 
 
 def _writer_properties(plain_columns: Sequence[str] | None) -> "WriterProperties":

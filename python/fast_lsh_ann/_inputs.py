@@ -75,6 +75,8 @@ def _as_array(values: ArrayLike, name: str) -> NDArray[Any]:
         array = np.asarray(values)
     except ValueError as error:
         raise _ragged(values, name) or InputTypeError(f"{name}: {error}") from None
+    if array.dtype.kind == "O":
+        _refuse_none(array, name)
     if array.dtype.kind not in "fiu":
         raise InputTypeError(
             f"{name}: wanted an array of real numbers, got "
@@ -83,21 +85,43 @@ def _as_array(values: ArrayLike, name: str) -> NDArray[Any]:
     return array
 
 
+def _bad_row(message: str, row: int, column: int = -1) -> InvalidVectorError:
+    error = InvalidVectorError(message)
+    error.row, error.column = row, column
+    return error
+
+
 def _ragged(values: Any, name: str) -> InvalidVectorError | None:
-    """Describe the first of nested sequences that is not as long as the first one."""
+    """Describe the first of nested sequences that is None or not as long as the first."""
     try:
-        lengths = [len(row) for row in values]
+        lengths = [-1 if row is None else len(row) for row in values]
     except TypeError:
         return None
     for row, length in enumerate(lengths):
+        if length < 0:
+            return _bad_row(f"{name}: row {row} is None", row)
         if length != lengths[0]:
-            error = InvalidVectorError(
+            return _bad_row(
                 f"{name}: row {row} has {length} values, row 0 has {lengths[0]}: "
-                f"all rows must have one length"
+                f"all rows must have one length",
+                row,
             )
-            error.row = row
-            return error
     return None
+
+
+def _refuse_none(array: NDArray[Any], name: str) -> None:
+    missing = np.argwhere(np.equal(array, None))
+    if len(missing) == 0:
+        return
+    place = [int(i) for i in missing[0]]
+    if len(place) == 1:
+        raise _bad_row(f"{name}: element {place[0]} is None", place[0])
+    rows = len(np.unique(missing[:, 0]))
+    raise _bad_row(
+        f"{name}: row {place[0]}, column {place[1]} is None; "
+        f"{rows} of {len(array)} rows hold None",
+        *place[:2],
+    )
 
 
 def _check_dim(array: NDArray[Any], name: str, dim: int | None) -> None:
@@ -113,9 +137,7 @@ def _for_core(array: NDArray[Any]) -> NDArray[Any]:
     target = np.float32 if native.str[1:] in _EXACT_IN_FLOAT32 else np.float64
     array = array.astype(target, copy=False)
     contiguous = array.shape[1] <= 1 or array.strides[1] == array.itemsize
-    if contiguous and array.flags.aligned:
-        return array
-    return np.ascontiguousarray(array)
+    return array if contiguous and array.flags.aligned else array.copy(order="C")
 
 
 def as_count(value: Any, name: str, least: int) -> int:

@@ -128,10 +128,10 @@ class DeltaLSHProcessor:
         BucketRangeError
             If a bucket does not fit in int64.
         """
-        import polars as pl
-
         chunk_size = as_count(chunk_size, "chunk_size", 1)
         reader = self._reader(path, embedding_column, id_column, version)
+        import polars as pl  # only now: opening the table says so if it is missing
+
         with reporting(progress, "hashing") as report:
             return pl.concat(self._hash_frames(reader, chunk_size, report), rechunk=True)
 

@@ -184,7 +184,7 @@ def _join(words: _Words, index: LSHIndex) -> None:
         f"   {len(pairs):,} pairs out of {n * (n - 1) // 2:,}.  Exact search finds",
         end="",
     )
-    print(f" {len(exact):,}, in {exact_seconds:.2f} s.")
+    print(f" {len(exact):,}, in {_clock(exact_seconds)}.")
     print("   The closest, no word shown twice:\n")
 
     shown: list[str] = []
@@ -225,16 +225,17 @@ def _compare(words: _Words, index: LSHIndex) -> None:
         mark = "   as above" if (length, tables) == (_BUCKET_LENGTH, _TABLES) else ""
         print(
             f"   {length:13.2f}   {tables:6d}   {agree:10d}   {share:10.1%}   "
-            f"{recall:6.1%}   {took:5.2f} s{mark}"
+            f"{recall:6.1%}   {_clock(took):>7}{mark}"
         )
     print(
         f"   {'exact search':>13}   {'-':>6}   {'-':>10}   {1:10.1%}   {1:6.1%}   "
-        f"{exact_seconds:5.2f} s"
+        f"{_clock(exact_seconds):>7}"
     )
     print()
     print("   One random direction says little about 100 coordinates: fewer candidates")
     print("   mean more misses.  Many tables of which several must agree do better than")
-    print("   few of which one is enough.")
+    print("   few of which one is enough.  Distances are computed first and buckets are")
+    print("   compared last, so exact search (exact=True) costs about the same.")
 
 
 def _print_end(table: Path, hash_table: Path, seconds: float) -> None:
@@ -337,8 +338,12 @@ def _timed(function: Callable[[], T]) -> tuple[T, float]:
     return result, time.perf_counter() - start
 
 
+def _clock(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
+
+
 def _print_step(number: int, title: str, seconds: float) -> None:
-    time_taken = f" {seconds:.2f} s"
+    time_taken = f" {_clock(seconds)}"
     head = f"{number}  {title} "
     print("\n" + head + "." * (_WIDTH - len(head) - len(time_taken)) + time_taken)
 

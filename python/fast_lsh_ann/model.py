@@ -82,13 +82,12 @@ class BucketedRandomProjectionLSH:
     >>> import numpy as np
     >>> from fast_lsh_ann import BucketedRandomProjectionLSH
     >>> vectors = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0], [-1.0, 1.0]])
-    >>> lsh = BucketedRandomProjectionLSH(bucket_length=2.0, num_hash_tables=3, seed=12345)
-    >>> model = lsh.fit(vectors)
+    >>> model = BucketedRandomProjectionLSH(bucket_length=1.0, seed=12345).fit(vectors)
     >>> model.transform(vectors)
-    array([[ 0,  0,  0],
-           [-1, -1, -1],
-           [-1, -1, -1],
-           [ 0,  0,  0]])
+    array([[ 0],
+           [-2],
+           [-1],
+           [ 1]])
     >>> model.approx_nearest_neighbors(vectors, np.array([1.0, 0.9]), k=1)
     [(0, 0.09999999999999998)]
     """

@@ -1,6 +1,7 @@
 """What searches return: arrays first, sequences of plain tuples for those who loop."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any, overload
 
 import numpy as np
@@ -10,11 +11,17 @@ from fast_lsh_ann._arrow import batch_stream
 
 __all__ = ["Neighbors", "Pairs"]
 
+# Neither class is a collections.abc.Sequence: frames would read one as rows of Python
+# objects rather than by Arrow.
 
-class Neighbors(Sequence[list[tuple[int, float]]]):
+_BLOCK = 65536  # pairs made into Python objects at once while iterating
+
+
+class Neighbors:
     """Nearest neighbors of a batch of queries.
 
-    As a sequence it has one list of ``(row, distance)`` tuples per query, nearest first.
+    It has a length, can be indexed and iterated: one list of ``(row, distance)`` tuples
+    per query, nearest first.
     ``polars.DataFrame(neighbors)`` and every other Arrow consumer get one line per
     neighbor: query, rank (from 0), neighbor, distance.
 
@@ -61,6 +68,9 @@ class Neighbors(Sequence[list[tuple[int, float]]]):
         rows, distances = self.indices[query, :n], self.distances[query, :n]
         return list(zip(rows.tolist(), distances.tolist(), strict=True))
 
+    def __iter__(self) -> Iterator[list[tuple[int, float]]]:
+        return (self[query] for query in range(len(self)))
+
     def __repr__(self) -> str:
         width = self.indices.shape[1]
         ids = "" if self.ids is None else ", with ids"
@@ -78,10 +88,11 @@ class Neighbors(Sequence[list[tuple[int, float]]]):
         return batch_stream(columns).__arrow_c_stream__(requested_schema)
 
 
-class Pairs(Sequence[tuple[int, int, float]]):
+class Pairs:
     """Pairs of a similarity join, by (left, right), each once.
 
-    As a sequence it has ``(left, right, distance)`` tuples.  ``polars.DataFrame(pairs)``
+    It has a length, can be indexed and iterated: ``(left, right, distance)`` tuples.
+    ``polars.DataFrame(pairs)``
     and every other Arrow consumer get the columns left, right, distance.
 
     Attributes
@@ -122,6 +133,10 @@ class Pairs(Sequence[tuple[int, int, float]]):
             int(self.right[pair]),
             float(self.distances[pair]),
         )
+
+    def __iter__(self) -> Iterator[tuple[int, int, float]]:
+        blocks = (self[i : i + _BLOCK] for i in range(0, len(self), _BLOCK))
+        return chain.from_iterable(blocks)
 
     def __repr__(self) -> str:
         return f"Pairs({len(self)} pairs)"

@@ -34,7 +34,8 @@ static unsigned affinity_count(void)
     return online > 0 ? (unsigned)online : 1;
 }
 
-/* Processors granted by "quota period", both in microseconds; 0 when there is no limit. */
+/* Processors granted by "quota period", both in microseconds; 0 when there is no limit.
+ */
 static unsigned quota_count(double quota, double period)
 {
     if (!(quota > 0 && period > 0) || quota / period > 1e6)

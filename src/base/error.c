@@ -61,8 +61,8 @@ fla_status fla_fail_argument(fla_error *err, fla_status status, const char *argu
 }
 
 fla_status fla_fail_row(fla_error *err, fla_status status, const char *argument,
-                        int64_t row, int64_t column, int64_t bad_rows,
-                        const char *format, ...)
+                        int64_t row, int64_t column, int64_t bad_rows, const char *format,
+                        ...)
 {
     if (err != NULL) {
         va_list values;

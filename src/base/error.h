@@ -16,8 +16,8 @@ fla_status fla_fail(fla_error *err, fla_status status, const char *format, ...)
 
 /* The same for a failure in a row of an argument; column and bad_rows as in fla_error. */
 fla_status fla_fail_row(fla_error *err, fla_status status, const char *argument,
-                        int64_t row, int64_t column, int64_t bad_rows,
-                        const char *format, ...) FLA_PRINTF(7, 8);
+                        int64_t row, int64_t column, int64_t bad_rows, const char *format,
+                        ...) FLA_PRINTF(7, 8);
 
 /* The same for an argument as a whole. */
 fla_status fla_fail_argument(fla_error *err, fla_status status, const char *argument,

@@ -10,24 +10,23 @@
 #include "base/alloc.h"
 #include "base/fenv.h"
 
-/* How often the calling thread asks the call's callbacks, and how long it sleeps at most. */
+/* How often the calling thread asks the call's callbacks, and how long it sleeps at most.
+ */
 enum { POLL_NS = 20 * 1000 * 1000 };
 
 struct fla_job {
     fla_task *task;
     void *arg;
     size_t n_tasks;
-    uint64_t total;
-    const fla_call *call; /* may be NULL */
-    uint64_t polled_ns;   /* calling thread only */
+    fla_run *run; /* calling thread only */
     atomic_size_t next;
     atomic_uint_least64_t done;
     atomic_int stop; /* the fla_status to return; FLA_OK while running */
 };
 
 /*
- * The threads of one process.  A forked child inherits the memory but not the threads, and
- * perhaps a locked mutex: it never touches its parent's crew again and makes its own.
+ * The threads of one process.  A forked child inherits the memory but not the threads,
+ * and perhaps a locked mutex: it never touches its parent's crew again and makes its own.
  */
 typedef struct crew {
     pid_t pid;
@@ -93,15 +92,16 @@ void fla_job_advance(fla_job *job, uint64_t units)
 
 static void ask_caller(fla_job *job)
 {
-    const fla_call *call = job->call;
+    fla_run *run = job->run;
+    const fla_call *call = run->call;
     if (call == NULL)
         return;
     const uint64_t now = now_ns();
-    if (now - job->polled_ns < POLL_NS)
+    if (now - run->polled_ns < POLL_NS)
         return;
-    job->polled_ns = now;
+    run->polled_ns = now;
     if (call->progress != NULL)
-        call->progress(call->arg, atomic_load(&job->done), job->total);
+        call->progress(call->arg, run->done + atomic_load(&job->done), run->total);
     if (call->cancelled != NULL && call->cancelled(call->arg))
         fla_job_fail(job, FLA_ERR_CANCELLED);
 }
@@ -233,7 +233,8 @@ static void crew_publish(crew *c, fla_job *job, unsigned workers)
     pthread_mutex_unlock(&c->mutex);
 }
 
-/* Close the job to late workers and wait for those inside, asking the caller meanwhile. */
+/* Close the job to late workers and wait for those inside, asking the caller meanwhile.
+ */
 static void crew_wait(crew *c, fla_job *job)
 {
     pthread_mutex_lock(&c->mutex);
@@ -268,23 +269,24 @@ static void run_on_crew(fla_pool *pool, fla_job *job, unsigned threads)
     atomic_flag_clear(&c->busy);
 }
 
-fla_status fla_pool_run(fla_pool *pool, const fla_call *call, size_t n_tasks,
-                        fla_span span, fla_task *task, void *arg)
+fla_run fla_run_begin(const fla_call *call, uint64_t total)
 {
-    fla_job job = {.task = task,
-                   .arg = arg,
-                   .n_tasks = n_tasks,
-                   .total = span.total,
-                   .call = call,
-                   .polled_ns = now_ns()};
-    atomic_init(&job.done, span.before);
+    return (fla_run){.call = call, .total = total, .polled_ns = now_ns()};
+}
+
+fla_status fla_pool_run(fla_pool *pool, fla_run *run, size_t n_tasks, fla_task *task,
+                        void *arg)
+{
+    fla_job job = {.task = task, .arg = arg, .n_tasks = n_tasks, .run = run};
+    const fla_call *call = run->call;
     unsigned threads = fla_call_threads(call, pool);
     if (threads > n_tasks)
         threads = (unsigned)n_tasks;
     run_on_crew(pool, &job, threads);
     const fla_status status = (fla_status)atomic_load(&job.stop);
-    const uint64_t done = atomic_load(&job.done);
-    if (status == FLA_OK && call != NULL && call->progress != NULL && done == span.total)
-        call->progress(call->arg, done, span.total);
+    run->done += atomic_load(&job.done);
+    if (status == FLA_OK && call != NULL && call->progress != NULL && run->total > 0 &&
+        run->done == run->total)
+        call->progress(call->arg, run->done, run->total);
     return status;
 }

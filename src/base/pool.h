@@ -21,22 +21,26 @@ unsigned fla_call_threads(const fla_call *call, const fla_pool *pool);
  */
 typedef void fla_task(fla_job *job, void *arg, size_t task, unsigned worker);
 
-/* How far a call had come when a job began, and how far it has to go. */
-typedef struct fla_span {
-    uint64_t before, total;
-} fla_span;
+/* A public call as it runs, job after job: its callbacks and how far it has come. */
+typedef struct fla_run {
+    const fla_call *call; /* may be NULL */
+    uint64_t done, total; /* units before the next job, and in all; for progress */
+    uint64_t polled_ns;   /* when the callbacks were asked last */
+} fla_run;
+
+fla_run fla_run_begin(const fla_call *call, uint64_t total);
 
 /*
  * Run tasks 0 .. n_tasks-1 and wait for them.  Serial on the calling thread when one
  * thread is enough, when it is itself a task of the pool, or when another call has the
  * pool.  After a failure tasks that have not begun are left out.
  *
- * span  what progress reports: before, plus the units tasks count by fla_job_advance.
+ * run  run->done grows by what the tasks report with fla_job_advance.
  *
  * Returns FLA_OK, FLA_ERR_CANCELLED, or what the first fla_job_fail said.
  */
-fla_status fla_pool_run(fla_pool *pool, const fla_call *call, size_t n_tasks,
-                        fla_span span, fla_task *task, void *arg);
+fla_status fla_pool_run(fla_pool *pool, fla_run *run, size_t n_tasks, fla_task *task,
+                        void *arg);
 
 /* True when the task should return: polled at least every 2 ms of work. */
 bool fla_job_stopped(fla_job *job, unsigned worker);

@@ -130,9 +130,9 @@ static inline void vd_transpose(vd b[4])
 }
 
 /* The table left over when their number is odd. */
-#define FLA_PROJECT_REST                                                 \
-    if (t < tables)                                                      \
-        project_tables(group, dim, vectors + t * dim, 1, reciprocal,     \
+#define FLA_PROJECT_REST                                             \
+    if (t < tables)                                                  \
+        project_tables(group, dim, vectors + t * dim, 1, reciprocal, \
                        buckets + t * FLA_GROUP);
 
 #include "kernels/lanes.h"

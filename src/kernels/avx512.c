@@ -67,9 +67,9 @@ static inline vf_bits vf_bits_max(vf_bits most, vf v)
 static inline double vf_bits_peak(vf_bits most)
 {
     const uint32_t bits = _mm512_reduce_max_epu32(most);
-    return bits >= 0x7f800000u ? INFINITY
-                               : (double)_mm_cvtss_f32(_mm_castsi128_ps(
-                                     _mm_cvtsi32_si128((int)bits)));
+    return bits >= 0x7f800000u
+               ? INFINITY
+               : (double)_mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128((int)bits)));
 }
 
 static inline vd_bits vd_bits_max(vd_bits most, vd v)
@@ -139,33 +139,33 @@ static inline void vd_transpose(vd b[8])
 }
 
 /* The tables left over, 1 to 7, as one register block. */
-#define FLA_PROJECT_REST                                                                \
-    vectors += t * dim;                                                                 \
-    buckets += t * FLA_GROUP;                                                           \
-    switch (tables - t) {                                                               \
-    case 7:                                                                             \
-        project_tables(group, dim, vectors, 7, reciprocal, buckets);                    \
-        break;                                                                          \
-    case 6:                                                                             \
-        project_tables(group, dim, vectors, 6, reciprocal, buckets);                    \
-        break;                                                                          \
-    case 5:                                                                             \
-        project_tables(group, dim, vectors, 5, reciprocal, buckets);                    \
-        break;                                                                          \
-    case 4:                                                                             \
-        project_tables(group, dim, vectors, 4, reciprocal, buckets);                    \
-        break;                                                                          \
-    case 3:                                                                             \
-        project_tables(group, dim, vectors, 3, reciprocal, buckets);                    \
-        break;                                                                          \
-    case 2:                                                                             \
-        project_tables(group, dim, vectors, 2, reciprocal, buckets);                    \
-        break;                                                                          \
-    case 1:                                                                             \
-        project_tables(group, dim, vectors, 1, reciprocal, buckets);                    \
-        break;                                                                          \
-    default:                                                                            \
-        break;                                                                          \
+#define FLA_PROJECT_REST                                                 \
+    vectors += t * dim;                                                  \
+    buckets += t * FLA_GROUP;                                            \
+    switch (tables - t) {                                                \
+        case 7:                                                          \
+            project_tables(group, dim, vectors, 7, reciprocal, buckets); \
+            break;                                                       \
+        case 6:                                                          \
+            project_tables(group, dim, vectors, 6, reciprocal, buckets); \
+            break;                                                       \
+        case 5:                                                          \
+            project_tables(group, dim, vectors, 5, reciprocal, buckets); \
+            break;                                                       \
+        case 4:                                                          \
+            project_tables(group, dim, vectors, 4, reciprocal, buckets); \
+            break;                                                       \
+        case 3:                                                          \
+            project_tables(group, dim, vectors, 3, reciprocal, buckets); \
+            break;                                                       \
+        case 2:                                                          \
+            project_tables(group, dim, vectors, 2, reciprocal, buckets); \
+            break;                                                       \
+        case 1:                                                          \
+            project_tables(group, dim, vectors, 1, reciprocal, buckets); \
+            break;                                                       \
+        default:                                                         \
+            break;                                                       \
     }
 
 #include "kernels/lanes.h"

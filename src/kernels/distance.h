@@ -1,6 +1,7 @@
 /*
- * The exact distance, in portable C: every tier's file compiles it for its own instruction
- * set.  Four rows at a time hide the latency of their four chains of additions.
+ * The exact distance, in portable C: every tier's file compiles it for its own
+ * instruction set.  Four rows at a time hide the latency of their four chains of
+ * additions.
  */
 #ifndef FLA_KERNELS_DISTANCE_H
 #define FLA_KERNELS_DISTANCE_H
@@ -24,16 +25,16 @@ static inline double load_f64(const void *row, size_t j)
     return value;
 }
 
-#define FLA_DISTANCE(load)                                    \
-    double sum[FLA_PAIRS] = {0};                              \
-    for (size_t j = 0; j < dim; j++) {                        \
-        for (size_t i = 0; i < FLA_PAIRS; i++) {              \
+#define FLA_DISTANCE(load)                                         \
+    double sum[FLA_PAIRS] = {0};                                   \
+    for (size_t j = 0; j < dim; j++) {                             \
+        for (size_t i = 0; i < FLA_PAIRS; i++) {                   \
             const double difference = load(rows[i], j) - query[j]; \
-            const double square = difference * difference;    \
-            sum[i] += square;                                 \
-        }                                                     \
-    }                                                         \
-    for (size_t i = 0; i < FLA_PAIRS; i++)                    \
+            const double square = difference * difference;         \
+            sum[i] += square;                                      \
+        }                                                          \
+    }                                                              \
+    for (size_t i = 0; i < FLA_PAIRS; i++)                         \
         distances[i] = sqrt(sum[i]);
 
 static void distance_f32(const void *const rows[FLA_PAIRS], size_t dim,

@@ -6,9 +6,10 @@
  * other.  Packed blocks, and whatever else is said to be aligned, start on FLA_ALIGNMENT
  * bytes; row pointers need no alignment and may end at an unmapped page.
  *
- * Numerics.  The float64 kernels are exact contracts: the order of operations is given and
- * every tier returns the same bits.  The float32 filter is a bound: any order of additions,
- * fused or not, so tiers may differ; see search/bound.h for what may rely on it.
+ * Numerics.  The float64 kernels are exact contracts: the order of operations is given
+ * and every tier returns the same bits.  The float32 filter is a bound: any order of
+ * additions, fused or not, so tiers may differ; see search/bound.h for what may rely on
+ * it.
  */
 #ifndef FLA_KERNELS_KERNELS_H
 #define FLA_KERNELS_KERNELS_H
@@ -62,7 +63,8 @@ typedef void fla_distance_fn(const void *const rows[FLA_PAIRS], size_t dim,
 typedef void fla_project_fn(const double *group, size_t dim, const double *vectors,
                             size_t tables, double reciprocal, double *buckets);
 
-/* The set of rows r (bit r) of a tile with buckets[r] == bucket.  buckets: [64], aligned. */
+/* The set of rows r (bit r) of a tile with buckets[r] == bucket.  buckets: [64], aligned.
+ */
 typedef uint64_t fla_match_fn(const int64_t *buckets, int64_t bucket);
 
 typedef struct fla_kernels {
@@ -85,7 +87,8 @@ extern const fla_kernels fla_kernels_avx512;
 /* Tiers of this build, best first, scalar last; NULL past the end. */
 const fla_kernels *fla_kernels_at(size_t i);
 
-/* The best tier for a processor, or the one asked for by name; NULL: unknown or unusable. */
+/* The best tier for a processor, or the one asked for by name; NULL: unknown or unusable.
+ */
 const fla_kernels *fla_kernels_pick(uint32_t cpu, const char *want);
 
 #endif

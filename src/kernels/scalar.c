@@ -14,42 +14,38 @@ static inline double larger(double peak, double value)
     return magnitude > peak ? magnitude : peak;
 }
 
-#define FLA_PACK(load, type)                                       \
-    double peak = 0;                                               \
-    (void)ahead;                                                   \
-    for (size_t j = 0; j < dim; j++) {                             \
-        for (size_t i = 0; i < FLA_GROUP; i++) {                   \
-            const double value = load(rows[i], j);                 \
-            ((type *)group)[j * FLA_GROUP + i] = (type)value;      \
-            peak = larger(peak, value);                            \
-        }                                                          \
-    }                                                              \
+#define FLA_PACK(load, type)                                  \
+    double peak = 0;                                          \
+    (void)ahead;                                              \
+    for (size_t j = 0; j < dim; j++) {                        \
+        for (size_t i = 0; i < FLA_GROUP; i++) {              \
+            const double value = load(rows[i], j);            \
+            ((type *)group)[j * FLA_GROUP + i] = (type)value; \
+            peak = larger(peak, value);                       \
+        }                                                     \
+    }                                                         \
     return peak;
 
 static double pack_f32_to_f32(const void *const rows[FLA_GROUP],
-                              const void *const ahead[FLA_GROUP], size_t dim,
-                              void *group)
+                              const void *const ahead[FLA_GROUP], size_t dim, void *group)
 {
     FLA_PACK(load_f32, float)
 }
 
 static double pack_f64_to_f32(const void *const rows[FLA_GROUP],
-                              const void *const ahead[FLA_GROUP], size_t dim,
-                              void *group)
+                              const void *const ahead[FLA_GROUP], size_t dim, void *group)
 {
     FLA_PACK(load_f64, float)
 }
 
 static double pack_f32_to_f64(const void *const rows[FLA_GROUP],
-                              const void *const ahead[FLA_GROUP], size_t dim,
-                              void *group)
+                              const void *const ahead[FLA_GROUP], size_t dim, void *group)
 {
     FLA_PACK(load_f32, double)
 }
 
 static double pack_f64_to_f64(const void *const rows[FLA_GROUP],
-                              const void *const ahead[FLA_GROUP], size_t dim,
-                              void *group)
+                              const void *const ahead[FLA_GROUP], size_t dim, void *group)
 {
     FLA_PACK(load_f64, double)
 }

@@ -13,7 +13,8 @@ bool fla_buckets_surely_fit(const fla_model *model, double peak)
     return peak * sqrt((double)model->dim) * model->reciprocal < 0x1p62;
 }
 
-double fla_hash_one(const fla_model *model, const fla_matrix *rows, size_t i, size_t table)
+double fla_hash_one(const fla_model *model, const fla_matrix *rows, size_t i,
+                    size_t table)
 {
     const double *vector = model->vectors + table * model->dim;
     double sum = 0;
@@ -132,8 +133,8 @@ static fla_status hash_matrix(const fla_model *model, fla_context *context,
         goto done;
     }
     const size_t tasks = (rows->rows + work.rows_per_task - 1) / work.rows_per_task;
-    status = fla_pool_run(context->pool, call, tasks, (fla_span){0, rows->rows},
-                          hash_task, &work);
+    fla_run run = fla_run_begin(call, rows->rows);
+    status = fla_pool_run(context->pool, &run, tasks, hash_task, &work);
     if (status == FLA_ERR_CANCELLED)
         fla_fail(err, status, "hashing was cancelled");
     else if (status != FLA_OK)

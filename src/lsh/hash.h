@@ -15,14 +15,15 @@ static inline bool fla_bucket_fits(double bucket)
  * True when no row with coordinates up to peak in magnitude can have a bucket beyond
  * int64, so that hashing it need not be tried.
  *
- * The chain of fused steps stays within (1 + dim * u) * sum |x_j r_j|, and that sum within
- * peak * sqrt(dim) * |r| with |r| <= 1 + dim * u (Cauchy-Schwarz); twofold room covers the
- * roundings for every dim below 2^50.
+ * The chain of fused steps stays within (1 + dim * u) * sum |x_j r_j|, and that sum
+ * within peak * sqrt(dim) * |r| with |r| <= 1 + dim * u (Cauchy-Schwarz); twofold room
+ * covers the roundings for every dim below 2^50.
  */
 bool fla_buckets_surely_fit(const fla_model *model, double peak);
 
 /* One bucket, by the definition; for naming a fault, not for speed. */
-double fla_hash_one(const fla_model *model, const fla_matrix *rows, size_t i, size_t table);
+double fla_hash_one(const fla_model *model, const fla_matrix *rows, size_t i,
+                    size_t table);
 
 /* Working memory for hashing groups of rows with one model. */
 typedef struct fla_hasher {

@@ -2,8 +2,9 @@
  * java.util.Random, to the last bit.
  *
  * The generator and the polar method are those of the Java class's documentation; the
- * logarithm is fdlibm's e_log as published by Sun, because glibc's differs in the last bit
- * for 7 % of the arguments that occur.  Nothing here may be contracted to fused steps.
+ * logarithm is fdlibm's e_log as published by Sun, because glibc's differs in the last
+ * bit for 7 % of the arguments that occur.  Nothing here may be contracted to fused
+ * steps.
  */
 #include "lsh/java_random.h"
 
@@ -83,7 +84,8 @@ static double log_near_one(double f, int k)
 
 double fla_strict_log(double x)
 {
-    /* Minimax coefficients of (log(1+s) - log(1-s) - 2s) / s in s^2 (fdlibm's Lg1..Lg7). */
+    /* Minimax coefficients of (log(1+s) - log(1-s) - 2s) / s in s^2 (fdlibm's Lg1..Lg7).
+     */
     static const double c1 = 6.666666666666735130e-01, c2 = 3.999999999940941908e-01,
                         c3 = 2.857142874366239149e-01, c4 = 2.222219843214978396e-01,
                         c5 = 1.818357216161805012e-01, c6 = 1.531383769920937332e-01,
@@ -107,6 +109,5 @@ double fla_strict_log(double x)
         return k == 0 ? f - (h - s * (h + r))
                       : dk * LN2_HIGH - ((h - (s * (h + r) + dk * LN2_LOW)) - f);
     }
-    return k == 0 ? f - s * (f - r)
-                  : dk * LN2_HIGH - ((s * (f - r) - dk * LN2_LOW) - f);
+    return k == 0 ? f - s * (f - r) : dk * LN2_HIGH - ((s * (f - r) - dk * LN2_LOW) - f);
 }

@@ -10,8 +10,8 @@
 #include "lsh/java_random.h"
 
 /*
- * How a JVM's BLAS sums squares for a norm: some running sums over as many columns as they
- * divide, their total, then the columns left over.
+ * How a JVM's BLAS sums squares for a norm: some running sums over as many columns as
+ * they divide, their total, then the columns left over.
  */
 typedef struct norm_order {
     size_t sums;

@@ -66,9 +66,9 @@ fla_status fla_rows_check_shape(const fla_matrix *rows, size_t dim, const char *
     if (rows->rows == 0 && rows->dim == 0)
         return FLA_OK;
     if (rows->dim == 0)
-        return fla_fail_argument(err, FLA_ERR_SHAPE, argument,
-                                 "rows must have at least 1 coordinate, got %zu rows of 0",
-                                 rows->rows);
+        return fla_fail_argument(
+            err, FLA_ERR_SHAPE, argument,
+            "rows must have at least 1 coordinate, got %zu rows of 0", rows->rows);
     if (dim != 0 && rows->dim != dim)
         return fla_fail_argument(err, FLA_ERR_SHAPE, argument,
                                  "rows must have %zu coordinates, got %zu", dim,

@@ -1,17 +1,17 @@
 /*
  * The float32 filter's certificate.
  *
- * Notation: u = 2^-53 and v = 2^-24, the unit roundoffs of double and float; x, q the rows
- * as given, D their real distance; x', q' the rows in float32, D' their real distance;
- * c the computed distance that decides, f the computed float32 score; d = dim.
+ * Notation: u = 2^-53 and v = 2^-24, the unit roundoffs of double and float; x, q the
+ * rows as given, D their real distance; x', q' the rows in float32, D' their real
+ * distance; c the computed distance that decides, f the computed float32 score; d = dim.
  *
  * 1. From c to D.  c = sqrt(S) rounded, S the sequential double sum of squares.  A term
  *    passes a subtraction (squared: two factors), a product and at most d additions, each
- *    within a factor 1 - u from below; a product may also lose 2^-1075 by underflow, while
- *    differences and sums of doubles are exact where they are subnormal.  So
- *        D^2 <= (S + d 2^-1075) / (1-u)^(d+3),   sqrt(S) <= c / (1-u),
- *        c <= R  implies  D <= R' = R (1 + (d+4) u) + sqrt(d) 2^-537,
- *    as (1-u)^-((d+3)/2 + 1) <= 1 + (d+4) u for every d below 2^40.
+ *    within a factor 1 - u from below; a product may also lose 2^-1075 by underflow,
+ * while differences and sums of doubles are exact where they are subnormal.  So D^2 <= (S
+ * + d 2^-1075) / (1-u)^(d+3),   sqrt(S) <= c / (1-u), c <= R  implies  D <= R' = R (1 +
+ * (d+4) u) + sqrt(d) 2^-537, as (1-u)^-((d+3)/2 + 1) <= 1 + (d+4) u for every d below
+ * 2^40.
  * 2. From D to D'.  |D - D'| <= |x - x'| + |q - q'| <= e by the triangle inequality.
  * 3. From D' to f.  The same count upwards, in float: a difference (two factors), at most
  *    one rounding of the product and d of additions, in any order, fused or not; each
@@ -23,8 +23,8 @@
  *    and every row is decided exactly.  If a float32 step overflows to infinity then the
  *    right side passes FLT_MAX too, so an infinite f is above a finite limit rightly.
  *
- * The right side is evaluated in double: fewer than 16 roundings of positive terms, covered
- * by the factor 1 + 2^-48, and rounded up to float.
+ * The right side is evaluated in double: fewer than 16 roundings of positive terms,
+ * covered by the factor 1 + 2^-48, and rounded up to float.
  */
 #include "search/bound.h"
 

@@ -35,8 +35,7 @@ static fla_status check_rows(fla_context *context, const fla_call *call,
                              fla_error *err)
 {
     const unsigned threads = fla_call_threads(call, context->pool);
-    const size_t tasks =
-        rows->rows / ROWS_PER_TASK + (rows->rows % ROWS_PER_TASK != 0);
+    const size_t tasks = rows->rows / ROWS_PER_TASK + (rows->rows % ROWS_PER_TASK != 0);
     fla_status status;
     check_work work = {rows, fla_alloc_zeroed(threads, sizeof(fla_tile))};
     bool room = work.tiles != NULL;
@@ -46,8 +45,8 @@ static fla_status check_rows(fla_context *context, const fla_call *call,
         status = fla_fail_memory(err, "checking rows");
         goto done;
     }
-    status = fla_pool_run(context->pool, call, tasks, (fla_span){0, rows->rows},
-                          check_task, &work);
+    fla_run run = fla_run_begin(call, rows->rows);
+    status = fla_pool_run(context->pool, &run, tasks, check_task, &work);
     if (status == FLA_ERR_CANCELLED)
         fla_fail(err, status, "checking rows was cancelled");
     else if (status != FLA_OK)

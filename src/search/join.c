@@ -94,6 +94,7 @@ static bool sort_pairs(join_buffer *buffer, int64_t first_left, size_t group)
 typedef struct join_wave {
     fla_join *join;
     const fla_matrix *left;
+    fla_run run;
     size_t first;      /* left row the wave begins with */
     size_t group;      /* left rows of a group */
     size_t groups;     /* of the wave */
@@ -111,7 +112,8 @@ static size_t group_rows(const join_wave *wave, size_t g)
 
 static bool within(const fla_join *join, double distance)
 {
-    return join->options.strict ? distance < join->threshold : distance <= join->threshold;
+    return join->options.strict ? distance < join->threshold
+                                : distance <= join->threshold;
 }
 
 typedef struct join_visit {
@@ -264,25 +266,23 @@ static void plan_single_row(join_wave *wave, size_t first_row)
         wave->end_row = first_row + wave->ranges * BUFFER_PAIRS;
 }
 
-static fla_status run_wave(join_wave *wave, const fla_call *call)
+static fla_status run_wave(join_wave *wave)
 {
     const fla_join *join = wave->join;
-    const uint64_t right = join->right.rows;
-    const fla_span span = {wave->first * right + wave->first_row,
-                           wave->left->rows * right};
-    return fla_pool_run(join->context->pool, call, wave->groups * wave->ranges, span,
+    /* From where the wave begins, also when it is repeated. */
+    wave->run.done = (uint64_t)wave->first * join->right.rows + wave->first_row;
+    return fla_pool_run(join->context->pool, &wave->run, wave->groups * wave->ranges,
                         join_task, wave);
 }
 
 /* A left row with more pairs than a buffer: its right rows in several waves. */
-static fla_status join_single_row(join_wave *wave, const fla_call *call,
-                                  fla_pair_sink *sink, void *sink_arg)
+static fla_status join_single_row(join_wave *wave, fla_pair_sink *sink, void *sink_arg)
 {
     fla_status status = FLA_OK;
     size_t pairs = 0, row = 0;
     while (status == FLA_OK && row < wave->join->right.rows) {
         plan_single_row(wave, row);
-        status = run_wave(wave, call);
+        status = run_wave(wave);
         if (status == FLA_OK)
             status = emit(wave, sink, sink_arg, &pairs);
         row = wave->end_row;
@@ -301,20 +301,22 @@ static fla_status join_rows(fla_join *join, const fla_call *call, const fla_matr
 {
     const size_t largest = first_group(join, left->rows);
     join_wave wave = {.join = join, .left = left};
+    wave.run = fla_run_begin(call, (uint64_t)left->rows * join->right.rows);
     size_t group = largest;
     while (wave.first < left->rows) {
         size_t pairs = 0;
         plan_wave(&wave, group);
-        fla_status status = run_wave(&wave, call);
+        fla_status status = run_wave(&wave);
         if (status == FLA_ERR_SINK && overflowed(&wave) && group > 1) {
             group = group > 4 ? group / 4 : 1;
             continue;
         }
         if (status == FLA_ERR_SINK && overflowed(&wave)) {
-            status = join_single_row(&wave, call, sink, sink_arg);
+            status = join_single_row(&wave, sink, sink_arg);
         } else if (status == FLA_OK) {
             status = emit(&wave, sink, sink_arg, &pairs);
-            if (pairs / (wave.groups * wave.ranges) < BUFFER_PAIRS / 16 && group < largest)
+            if (pairs / (wave.groups * wave.ranges) < BUFFER_PAIRS / 16 &&
+                group < largest)
                 group = 4 * group < largest ? 4 * group : largest;
         }
         if (status != FLA_OK)
@@ -406,8 +408,8 @@ void fla_join_free(fla_join *join)
     fla_free(join);
 }
 
-static fla_status describe(fla_status status, const fla_join *join, const fla_matrix *left,
-                           fla_error *err)
+static fla_status describe(fla_status status, const fla_join *join,
+                           const fla_matrix *left, fla_error *err)
 {
     if (status == FLA_ERR_CANCELLED)
         return fla_fail(err, status, "the join was cancelled");
@@ -445,8 +447,9 @@ fla_status fla_similarity_join(const fla_index *left, fla_context *context,
     fla_join *join = NULL;
     const fla_index *other = right != NULL ? right : left;
     if (right != NULL && options != NULL && options->upper)
-        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "upper",
-                                 "upper is for rows joined with themselves, got two sides");
+        return fla_fail_argument(
+            err, FLA_ERR_ARGUMENT, "upper",
+            "upper is for rows joined with themselves, got two sides");
     fla_status status =
         create(context, left->model, &other->rows, threshold, options, &join, err);
     if (status != FLA_OK)

@@ -2,10 +2,10 @@
  * Nearest neighbors of resident queries among rows that arrive in blocks.
  *
  * Work is split into tasks of (block of queries) x (range of rows).  With many queries a
- * task is one block of queries against all rows, and a query's neighbors live in one heap.
- * With few, all queries meet small ranges of rows; then every worker has a heap of its own
- * per query, and they are merged at the end.  A neighbor's place depends on its distance
- * and row alone, so neither way nor the order of tasks shows in the result.
+ * task is one block of queries against all rows, and a query's neighbors live in one
+ * heap. With few, all queries meet small ranges of rows; then every worker has a heap of
+ * its own per query, and they are merged at the end.  A neighbor's place depends on its
+ * distance and row alone, so neither way nor the order of tasks shows in the result.
  */
 #include <math.h>
 #include <stdatomic.h>
@@ -23,10 +23,10 @@ enum {
     /* Below this many queries per thread, threads share out rows instead of queries:
        packing a row costs as much as scanning it for about 8 queries. */
     QUERIES_PER_THREAD = 256,
-    BLOCK_QUERIES = 512,            /* a block's float32 queries stay in the L2 cache */
-    RANGE_ROWS = 16 * FLA_TILE,     /* rows of a task when rows are shared out */
-    FILL_QUERIES = 16 * FLA_GROUP,  /* queries a task prepares */
-    FINISH_QUERIES = 64,            /* queries a task sorts */
+    BLOCK_QUERIES = 512,           /* a block's float32 queries stay in the L2 cache */
+    RANGE_ROWS = 16 * FLA_TILE,    /* rows of a task when rows are shared out */
+    FILL_QUERIES = 16 * FLA_GROUP, /* queries a task prepares */
+    FINISH_QUERIES = 64,           /* queries a task sorts */
 };
 
 typedef struct knn_worker {
@@ -108,24 +108,19 @@ static void fill_task(fla_job *job, void *arg, size_t task, unsigned worker)
     fla_knn *knn = arg;
     const size_t first = task * FILL_QUERIES, left = knn->queries.n - first;
     fla_hasher *hasher = knn->model != NULL ? &knn->workers[worker].hasher : NULL;
-    const fla_status status = fla_queries_fill(
-        &knn->queries, hasher, first, left < FILL_QUERIES ? left : FILL_QUERIES);
+    const fla_status status = fla_queries_fill(&knn->queries, hasher, first,
+                                               left < FILL_QUERIES ? left : FILL_QUERIES);
     if (status != FLA_OK)
         fla_job_fail(job, status);
 }
 
 static fla_status fill_queries(fla_knn *knn, const fla_call *call, fla_error *err)
 {
-    fla_call quiet; /* preparing is not progress */
-    fla_call_init(&quiet);
-    if (call != NULL) {
-        quiet = *call;
-        quiet.progress = NULL;
-    }
     const size_t n = knn->queries.n;
     const size_t tasks = n / FILL_QUERIES + (n % FILL_QUERIES != 0);
-    const fla_status status = fla_pool_run(knn->context->pool, &quiet, tasks,
-                                           (fla_span){0, 0}, fill_task, knn);
+    fla_run run = fla_run_begin(call, 0); /* preparing is not progress */
+    const fla_status status =
+        fla_pool_run(knn->context->pool, &run, tasks, fill_task, knn);
     if (status == FLA_ERR_NONFINITE || status == FLA_ERR_RANGE)
         return fla_rows_describe_fault(&knn->queries.rows, knn->model, "queries", err);
     return status == FLA_OK ? FLA_OK : fail_run(status, err);
@@ -156,7 +151,8 @@ fla_status fla_knn_create(fla_context *context, const fla_call *call,
     if (k < 1)
         return fla_fail_argument(err, FLA_ERR_ARGUMENT, "k",
                                  "k must be at least 1, got 0");
-    status = fla_rows_check_shape(queries, model != NULL ? model->dim : 0, "queries", err);
+    status =
+        fla_rows_check_shape(queries, model != NULL ? model->dim : 0, "queries", err);
     if (status != FLA_OK)
         return status;
     fla_knn *knn = fla_alloc_zeroed(1, sizeof *knn);
@@ -220,8 +216,7 @@ static fla_status offer(fla_scan *scan, size_t query, size_t n, const int64_t *r
         if (!fla_topk_offer(top, knn->k, (fla_neighbor){distances[i], rows[i]}))
             return FLA_ERR_MEMORY;
     }
-    const double radius =
-        share_radius(&knn->radius[q], fla_topk_radius(top, knn->k));
+    const double radius = share_radius(&knn->radius[q], fla_topk_radius(top, knn->k));
     if (radius < scan->radius[query])
         fla_scan_set_radius(scan, query, radius);
     return FLA_OK;
@@ -266,9 +261,9 @@ static fla_status push_rows(fla_knn *knn, const fla_call *call, const fla_matrix
         push.range_rows = RANGE_ROWS;
         push.ranges = rows->rows / RANGE_ROWS + (rows->rows % RANGE_ROWS != 0);
     }
+    fla_run run = fla_run_begin(call, (uint64_t)n * rows->rows);
     const fla_status status =
-        fla_pool_run(knn->context->pool, call, blocks * push.ranges,
-                     (fla_span){0, (uint64_t)n * rows->rows}, push_task, &push);
+        fla_pool_run(knn->context->pool, &run, blocks * push.ranges, push_task, &push);
     if (status == FLA_ERR_NONFINITE || status == FLA_ERR_RANGE)
         return fla_rows_describe_fault(rows, knn->model, "rows", err);
     return status == FLA_OK ? FLA_OK : fail_run(status, err);
@@ -357,24 +352,24 @@ fla_status fla_knn_finish(fla_knn *knn, const fla_call *call, size_t width,
     knn->failed = true; /* the heaps are sorted now: nothing may be added */
     knn_finish finish = {knn, width, indices, distances, counts};
     const size_t tasks = n / FINISH_QUERIES + (n % FINISH_QUERIES != 0);
-    const fla_status status = fla_pool_run(knn->context->pool, call, tasks,
-                                           (fla_span){0, 1}, finish_task, &finish);
+    fla_run run = fla_run_begin(call, 0);
+    const fla_status status =
+        fla_pool_run(knn->context->pool, &run, tasks, finish_task, &finish);
     return status == FLA_OK ? FLA_OK : fail_run(status, err);
 }
 
 /* ---- in one call --------------------------------------------------------------- */
 
 fla_status fla_nearest_neighbors(const fla_index *index, fla_context *context,
-                                 const fla_call *call, const fla_matrix *queries, size_t k,
-                                 const fla_search_options *options, int64_t *indices,
-                                 double *distances, size_t out_len, int64_t *counts,
-                                 fla_error *err)
+                                 const fla_call *call, const fla_matrix *queries,
+                                 size_t k, const fla_search_options *options,
+                                 int64_t *indices, double *distances, size_t out_len,
+                                 int64_t *counts, fla_error *err)
 {
     size_t wanted;
     fla_knn *knn;
     const size_t width = k < index->rows.rows ? k : index->rows.rows;
-    fla_status status =
-        fla_rows_check_shape(queries, index->rows.dim, "queries", err);
+    fla_status status = fla_rows_check_shape(queries, index->rows.dim, "queries", err);
     if (status != FLA_OK)
         return status;
     if (!fla_size_mul(queries->rows, width, &wanted) || out_len != wanted)

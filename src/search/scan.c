@@ -65,8 +65,7 @@ static uint64_t eligible(const fla_scan *scan, size_t query)
     const uint64_t all = fla_tile_all(&scan->tile);
     if (!scan->upper)
         return all;
-    const int64_t number =
-        scan->queries->rows.first_row + (int64_t)(scan->first + query);
+    const int64_t number = scan->queries->rows.first_row + (int64_t)(scan->first + query);
     if (number < scan->tile.number)
         return all;
     const int64_t skip = number - scan->tile.number + 1;
@@ -116,10 +115,9 @@ static fla_status scan_strip(fla_scan *scan, size_t first, size_t n)
         for (size_t q = 0; q < n; q++)
             keep[q] = UINT64_MAX;
     } else {
-        scan->tile.kernels->filter_f32(scan->tile.packed, dim,
-                                       scan->queries->packed +
-                                           (scan->first + first) * dim,
-                                       n, scan->limits + first, keep);
+        scan->tile.kernels->filter_f32(
+            scan->tile.packed, dim, scan->queries->packed + (scan->first + first) * dim,
+            n, scan->limits + first, keep);
     }
     for (size_t q = 0; q < n; q++) {
         const uint64_t kept = keep[q] & eligible(scan, first + q);

@@ -1,7 +1,7 @@
 """One face for the two programs held to the golden data: the library and the oracle."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import fast_lsh_ann
 import numpy as np
@@ -20,7 +20,7 @@ class Parameters:
     tables: int
     seed: int
     dim: int
-    profile: str = "java11"
+    profile: Any = "java11"  # one of oracle.PROFILES
 
 
 class Subject(Protocol):

@@ -53,7 +53,6 @@ every_entry = pytest.mark.parametrize(
 
 NOT_ROWS = {
     "text": [["a", "b", "c"]],
-    "None": None,
     "a number": 3.0,
     "bool": np.ones((2, DIM), dtype=bool),
     "complex": np.ones((2, DIM), dtype=complex),
@@ -76,6 +75,16 @@ def test_what_is_no_set_of_rows(
         (errors.InputTypeError, errors.DimensionError), match=rf"^{argument}\b"
     ):
         call(NOT_ROWS[name])
+
+
+def test_none_is_no_set_of_rows() -> None:
+    refused = 0
+    for (_, argument), call in ENTRIES.items():
+        if argument != "other":  # there None stands for the index itself
+            with pytest.raises(errors.InputTypeError, match=rf"^{argument}\b"):
+                call(None)
+            refused += 1
+    assert refused == len(ENTRIES) - 1
 
 
 @every_entry
@@ -215,7 +224,8 @@ def test_bad_model_parameters(
     with pytest.raises(error, match=rf"^{name}\b") as caught:
         create(**{name: value})
     if error is VALUE:
-        assert str(value) in str(caught.value)
+        shown = f"{value:g}" if isinstance(value, float) else str(value)
+        assert f"got {shown}" in str(caught.value).replace("'", "")
 
 
 def test_a_bad_profile_is_answered_with_the_good_ones() -> None:

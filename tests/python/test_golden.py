@@ -430,17 +430,18 @@ def refused_calls() -> dict[str, Any]:
     estimator = fast_lsh_ann.BucketedRandomProjectionLSH
     model = library_model(Parameters(1.0, 2, 42, 4))
     rows = np.array([[1.0, 2, 3, 4], [0, 1, 0, 1]])
+    fraction: Any = 2.5
     return {
         "ann k=0": lambda: model.approx_nearest_neighbors(rows, rows[0], 0),
         "ann k=-1": lambda: model.approx_nearest_neighbors(rows, rows[0], -1),
-        "ann k=2.5": lambda: model.approx_nearest_neighbors(rows, rows[0], 2.5),
+        "ann k=2.5": lambda: model.approx_nearest_neighbors(rows, rows[0], fraction),
         "ann key wrong dim": lambda: model.approx_nearest_neighbors(rows, [1.0, 2], 1),
         "bucketLength=0.0": lambda: estimator(0.0).create_model(4),
         "bucketLength=-1.0": lambda: estimator(-1.0).create_model(4),
         "bucketLength=nan": lambda: estimator(np.nan).create_model(4),
         "numHashTables=0": lambda: estimator(1.0, 0).create_model(4),
         "numHashTables=-3": lambda: estimator(1.0, -3).create_model(4),
-        "numHashTables=2.5": lambda: estimator(1.0, 2.5).create_model(4),
+        "numHashTables=2.5": lambda: estimator(1.0, fraction).create_model(4),
         "transform wrong dim (dense)": lambda: model.transform([[1.0, 2.0]]),
         "transform wrong dim (longer)": lambda: model.transform([[1.0] * 5]),
         "join wrong dim between sides": lambda: model.approx_similarity_join(

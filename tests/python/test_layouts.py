@@ -1,6 +1,7 @@
 """An array's number type, strides and byte order change no answer."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import fast_lsh_ann
@@ -59,6 +60,11 @@ def repeated(rows: Rows) -> Rows:
     return np.broadcast_to(rows[7], rows.shape)
 
 
+NUMBER_TYPES = [
+    *("float16", "float32", "float64", "longdouble"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+]
+
 LAYOUTS: dict[str, Callable[[Rows], Any]] = {
     "C order": np.ascontiguousarray,
     "Fortran order": np.asfortranarray,
@@ -74,13 +80,7 @@ LAYOUTS: dict[str, Callable[[Rows], Any]] = {
     "list of lists": lambda rows: rows.tolist(),
     "tuple of arrays": lambda rows: tuple(rows.astype(np.float32)),
     "list of int lists": lambda rows: rows.astype(int).tolist(),
-    **{
-        name: lambda rows, name=name: rows.astype(name)
-        for name in (
-            *("float16", "float32", "float64", "longdouble"),
-            *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-        )
-    },
+    **{name: partial(np.asarray, dtype=name) for name in NUMBER_TYPES},
 }
 
 MODEL = fast_lsh_ann.BucketedRandomProjectionLSHModel(20.0, 3, 42, 12)

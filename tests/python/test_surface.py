@@ -141,7 +141,8 @@ def test_parameters_are_properties_that_read_back_exactly() -> None:
         with pytest.raises(AttributeError):
             holder.seed = 3  # type: ignore[misc]
     assert model.dim == 11
-    assert BucketedRandomProjectionLSH(np.float64(2), np.int64(3), np.int8(1)).seed == 1
+    numbers: Any = (np.float64(2), np.int64(3), np.int8(1))
+    assert BucketedRandomProjectionLSH(*numbers).seed == 1
 
 
 def test_the_model_is_a_function_of_its_parameters_alone() -> None:
@@ -182,7 +183,7 @@ def test_random_vectors_are_unit_vectors_that_cannot_change_the_model() -> None:
 @pytest.mark.parametrize(
     "duplicate", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]
 )
-def test_copies_and_pickles_answer_alike(duplicate: Any, profile: str) -> None:
+def test_copies_and_pickles_answer_alike(duplicate: Any, profile: Any) -> None:
     model = BucketedRandomProjectionLSHModel(0.3, 4, -5, 16, spark_profile=profile)
     again = duplicate(model)
     assert type(again) is BucketedRandomProjectionLSHModel
@@ -237,7 +238,7 @@ def test_old_answers_are_lists_of_tuples_of_python_numbers() -> None:
     one = MODEL.approx_nearest_neighbors(ROWS, QUERIES[0], 3)
     batch = MODEL.batch_approx_nearest_neighbors(ROWS, QUERIES, 3)
     pairs = MODEL.approx_similarity_join(ROWS, QUERIES, 1.0)
-    assert type(one) is type(batch) is type(batch[0]) is type(pairs) is list
+    assert list(map(type, (one, batch, batch[0], pairs))) == [list] * 4
     assert batch[0] == one
     assert len(batch) == 7
     for hit in one:

@@ -1,0 +1,330 @@
+/*
+ * Every tier of the processor against the scalar one, knowing only the contract; rows and
+ * buffers end at an unmapped page.  The scalar tier is held by golden files elsewhere,
+ * and here by one sum whose order shows.
+ */
+#include "kernels/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cpu.h"
+#include "check.h"
+#include "data.h"
+#include "fast_lsh_ann.h"
+#include "search/bound.h"
+
+enum { MAX_DIM = 131, MAX_TABLES = 19, QUERIES = 9 };
+
+/* Rows that end at a page border, one mapping each, of float or double. */
+static guarded rows32[FLA_TILE], rows64[FLA_TILE];
+static const void *pointers32[FLA_TILE], *pointers64[FLA_TILE];
+
+static void fill_rows(size_t dim)
+{
+    for (size_t i = 0; i < FLA_TILE; i++) {
+        rows32[i] = guarded_new(dim * sizeof(float));
+        rows64[i] = guarded_new(dim * sizeof(double));
+        pointers32[i] = rows32[i].data;
+        pointers64[i] = rows64[i].data;
+        for (size_t j = 0; j < dim; j++) {
+            const double value = data_value();
+            ((double *)rows64[i].data)[j] = value;
+            ((float *)rows32[i].data)[j] = (float)value;
+        }
+    }
+}
+
+static void free_rows(void)
+{
+    for (size_t i = 0; i < FLA_TILE; i++) {
+        guarded_free(&rows32[i]);
+        guarded_free(&rows64[i]);
+    }
+}
+
+/* Call test for every tier above scalar that this processor has, and say which. */
+static void each_tier(const char *what, void (*test)(const fla_kernels *, size_t dim))
+{
+    size_t ran = 0;
+    for (size_t t = 0; fla_kernels_at(t) != NULL; t++) {
+        const fla_kernels *k = fla_kernels_at(t);
+        if ((k->needs & ~fla_cpu_detect()) != 0) {
+            printf("skip   %s on %s: not on this processor\n", what, k->name);
+            continue;
+        }
+        for (size_t dim = 1; dim <= MAX_DIM; dim += dim < 36 ? 1 : 19) {
+            fill_rows(dim);
+            test(k, dim);
+            free_rows();
+        }
+        printf("ran    %s on %s\n", what, k->name);
+        ran++;
+    }
+    const char *none[1];
+    CHECK(ran == fla_simd_tiers(none, 0), "%zu tiers ran of %zu", ran,
+          fla_simd_tiers(none, 0));
+}
+
+static void pack_matches(const fla_kernels *k, size_t dim)
+{
+    fla_pack_fn *const got[] = {k->pack_f32_to_f32, k->pack_f64_to_f32,
+                                k->pack_f32_to_f64, k->pack_f64_to_f64};
+    const fla_kernels *s = &fla_kernels_scalar;
+    fla_pack_fn *const want[] = {s->pack_f32_to_f32, s->pack_f64_to_f32,
+                                 s->pack_f32_to_f64, s->pack_f64_to_f64};
+    for (size_t p = 0; p < 4; p++) {
+        const size_t bytes = dim * FLA_GROUP * (p < 2 ? sizeof(float) : sizeof(double));
+        guarded a = guarded_new(bytes), b = guarded_new(bytes);
+        const void **rows = p % 2 == 0 ? pointers32 : pointers64;
+        const double peak_a = got[p](rows, rows, dim, a.data);
+        const double peak_b = want[p](rows, rows, dim, b.data);
+        CHECK(memcmp(a.data, b.data, bytes) == 0, "%s pack %zu dim %zu", k->name, p, dim);
+        CHECK(peak_a == peak_b, "%s pack %zu dim %zu: peak %g, want %g", k->name, p, dim,
+              peak_a, peak_b);
+        guarded_free(&a);
+        guarded_free(&b);
+    }
+}
+
+static void every_tier_packs_alike(void)
+{
+    each_tier("pack", pack_matches);
+}
+
+static void pack_sees_nonfinite(const fla_kernels *k, size_t dim)
+{
+    static const double bad[] = {NAN, INFINITY, -INFINITY};
+    fla_pack_fn *const pack[] = {k->pack_f32_to_f32, k->pack_f64_to_f32,
+                                 k->pack_f32_to_f64, k->pack_f64_to_f64};
+    double *out = fla_alloc(dim * FLA_GROUP, sizeof *out);
+    for (size_t trial = 0; trial < 8; trial++) {
+        const size_t i = data_next() % FLA_GROUP, j = data_next() % dim;
+        double *at64 = (double *)rows64[i].data + j;
+        float *at32 = (float *)rows32[i].data + j;
+        const double old64 = *at64;
+        const float old32 = *at32;
+        *at64 = bad[trial % 3];
+        *at32 = (float)bad[trial % 3];
+        for (size_t p = 0; p < 4; p++) {
+            const void **rows = p % 2 == 0 ? pointers32 : pointers64;
+            CHECK(pack[p](rows, rows, dim, out) == INFINITY,
+                  "%s pack %zu dim %zu missed row %zu, column %zu", k->name, p, dim, i,
+                  j);
+        }
+        *at64 = old64;
+        *at32 = old32;
+    }
+    fla_free(out);
+}
+
+static void every_tier_sees_nan_and_infinity(void)
+{
+    each_tier("nonfinite", pack_sees_nonfinite);
+}
+
+static void project_matches(const fla_kernels *k, size_t dim)
+{
+    double *group = fla_alloc(dim * FLA_GROUP, sizeof *group);
+    double *vectors = fla_alloc(dim * MAX_TABLES, sizeof *vectors);
+    double got[MAX_TABLES * FLA_GROUP] __attribute__((aligned(64)));
+    double want[MAX_TABLES * FLA_GROUP] __attribute__((aligned(64)));
+    k->pack_f64_to_f64(pointers64, pointers64, dim, group);
+    for (size_t i = 0; i < dim * MAX_TABLES; i++)
+        vectors[i] = data_value();
+    for (size_t tables = 1; tables <= MAX_TABLES; tables++) {
+        /* So fine a bucket that the last bits of the sum show. */
+        k->project_f64(group, dim, vectors, tables, 0x1p60, got);
+        fla_kernels_scalar.project_f64(group, dim, vectors, tables, 0x1p60, want);
+        CHECK(memcmp(got, want, tables * FLA_GROUP * sizeof *got) == 0,
+              "%s project dim %zu tables %zu", k->name, dim, tables);
+    }
+    fla_free(group);
+    fla_free(vectors);
+}
+
+static void every_tier_projects_alike(void)
+{
+    each_tier("project", project_matches);
+}
+
+static void distance_matches(const fla_kernels *k, size_t dim)
+{
+    double got[FLA_PAIRS], want[FLA_PAIRS];
+    const double *query = rows64[FLA_TILE - 1].data;
+    for (size_t i = 0; i + FLA_PAIRS < FLA_TILE; i += FLA_PAIRS) {
+        k->distance_f32(pointers32 + i, dim, query, got);
+        fla_kernels_scalar.distance_f32(pointers32 + i, dim, query, want);
+        CHECK(memcmp(got, want, sizeof got) == 0, "%s f32 dim %zu", k->name, dim);
+        k->distance_f64(pointers64 + i, dim, query, got);
+        fla_kernels_scalar.distance_f64(pointers64 + i, dim, query, want);
+        CHECK(memcmp(got, want, sizeof got) == 0, "%s f64 dim %zu", k->name, dim);
+    }
+}
+
+static void every_tier_measures_alike(void)
+{
+    each_tier("distance", distance_matches);
+}
+
+/* What scalar computes, written down: no step is fused, none is reordered. */
+static void the_order_of_a_distance_shows(void)
+{
+    const double row[3] = {0x1p27 + 1, 0x1p-26, 0x1p-26}, query[3] = {0};
+    const void *rows[FLA_PAIRS] = {row, row, row, row};
+    double got[FLA_PAIRS], sum = 0;
+    fla_kernels_scalar.distance_f64(rows, 3, query, got);
+    for (size_t j = 0; j < 3; j++) {
+        volatile double square = row[j] * row[j];
+        sum += square;
+    }
+    CHECK(got[0] == sqrt(sum), "got %a, want %a", got[0], sqrt(sum));
+}
+
+/* (1 + 2^-30)^2 - (1 + 2^-29) is 2^-60 exactly, and 0 if the product is rounded first. */
+static void the_projection_is_fused(void)
+{
+    double group[2 * FLA_GROUP] __attribute__((aligned(64)));
+    double bucket[FLA_GROUP] __attribute__((aligned(64)));
+    const double vectors[2] = {-(1 + 0x1p-29), 1 + 0x1p-30};
+    for (size_t i = 0; i < FLA_GROUP; i++) {
+        group[i] = 1;
+        group[FLA_GROUP + i] = 1 + 0x1p-30;
+    }
+    fla_kernels_scalar.project_f64(group, 2, vectors, 1, 0x1p70, bucket);
+    CHECK(bucket[0] == 0x1p10, "got %g, want 2^10", bucket[0]);
+}
+
+static void match_finds(const fla_kernels *k, size_t dim)
+{
+    int64_t buckets[FLA_TILE] __attribute__((aligned(64)));
+    uint64_t want = 0;
+    for (size_t i = 0; i < FLA_TILE; i++) {
+        buckets[i] = (int64_t)(data_next() % 3) - 1 + (dim % 2 == 0 ? INT64_MIN / 2 : 0);
+        want |= (uint64_t)(buckets[i] == buckets[0]) << i;
+    }
+    const uint64_t got = k->match_i64(buckets, buckets[0]);
+    CHECK(got == want, "%s: %llx, want %llx", k->name, (unsigned long long)got,
+          (unsigned long long)want);
+    CHECK(k->match_i64(buckets, 99) == 0, "%s found what is not there", k->name);
+}
+
+static void every_tier_matches_buckets(void)
+{
+    each_tier("match", match_finds);
+}
+
+/*
+ * The filter's promise: with the limit for a radius, no row within the radius is dropped;
+ * and it is worth having: rows 1 % beyond the radius are dropped.
+ */
+static void filter_keeps_all_within(const fla_kernels *k, size_t dim)
+{
+    float *tile = fla_alloc(dim * FLA_TILE, sizeof *tile);
+    float *queries = fla_alloc(dim * QUERIES, sizeof *queries);
+    float limits[QUERIES];
+    double radius[QUERIES], distances[QUERIES][FLA_TILE];
+    uint64_t keep[QUERIES];
+    for (size_t g = 0; g < FLA_TILE; g += FLA_GROUP)
+        k->pack_f32_to_f32(pointers32 + g, pointers32 + g, dim, tile + g * dim);
+    for (size_t q = 0; q < QUERIES; q++) {
+        double query[MAX_DIM];
+        for (size_t j = 0; j < dim; j++) {
+            queries[q * dim + j] = (float)data_value();
+            query[j] = (double)queries[q * dim + j];
+        }
+        for (size_t i = 0; i < FLA_TILE; i += FLA_PAIRS)
+            fla_kernels_scalar.distance_f32(pointers32 + i, dim, query, distances[q] + i);
+        radius[q] = distances[q][data_next() % FLA_TILE]; /* a tie at the radius */
+        limits[q] = fla_filter_limit(radius[q], 0, dim);
+    }
+    k->filter_f32(tile, dim, queries, QUERIES, limits, keep);
+    for (size_t q = 0; q < QUERIES; q++) {
+        for (size_t i = 0; i < FLA_TILE; i++) {
+            const bool kept = keep[q] >> i & 1;
+            CHECK(kept || distances[q][i] > radius[q], "%s dim %zu lost %a within %a",
+                  k->name, dim, distances[q][i], radius[q]);
+            CHECK(!kept || distances[q][i] <= 1.01 * radius[q],
+                  "%s dim %zu kept %g beyond %g", k->name, dim, distances[q][i],
+                  radius[q]);
+        }
+    }
+    fla_free(tile);
+    fla_free(queries);
+}
+
+static void no_tier_loses_a_row_within_the_radius(void)
+{
+    each_tier("filter", filter_keeps_all_within);
+}
+
+static void a_nan_score_keeps_its_row(void)
+{
+    for (size_t t = 0; fla_kernels_at(t) != NULL; t++) {
+        const fla_kernels *k = fla_kernels_at(t);
+        if ((k->needs & ~fla_cpu_detect()) != 0)
+            continue;
+        float tile[FLA_TILE] __attribute__((aligned(64)));
+        float query[16] __attribute__((aligned(64))) = {INFINITY}, limit = 1;
+        uint64_t keep = 0;
+        for (size_t i = 0; i < FLA_TILE; i++)
+            tile[i] = i == 5 ? INFINITY : 0;
+        k->filter_f32(tile, 1, query, 1, &limit, &keep);
+        CHECK(keep == (uint64_t)1 << 5, "%s kept %llx", k->name,
+              (unsigned long long)keep);
+    }
+}
+
+static void limits_never_shrink_below_the_radius(void)
+{
+    static const double radii[] = {0, 5e-324, 1e-300, 1e-30, 1e-10,
+                                   1, 3,      1e10,   1e19,  1e200};
+    for (size_t r = 0; r < sizeof radii / sizeof radii[0]; r++) {
+        for (size_t dim = 1; dim < 100000; dim *= 7) {
+            const double limit = (double)fla_filter_limit(radii[r], 0, dim);
+            CHECK(limit >= radii[r] * radii[r], "radius %g dim %zu: %g", radii[r], dim,
+                  limit);
+            CHECK((double)fla_filter_limit(radii[r], 0.5, dim) >=
+                      (radii[r] + 0.5) * (radii[r] + 0.5),
+                  "radius %g with rounding", radii[r]);
+        }
+    }
+    CHECK(isinf(fla_filter_limit(INFINITY, 0, 3)), "no radius, no limit");
+    CHECK(isinf(fla_filter_limit(1, INFINITY, 3)), "unbounded rounding, no limit");
+    CHECK(isinf(fla_filter_limit(1, 0, (size_t)1 << 23)), "too many roundings, no limit");
+    CHECK(isinf(fla_rounding_bound(1e39, 3)), "beyond float32");
+    CHECK(fla_rounding_bound(1, 4) >= 0x1p-23, "half an ulp, four times");
+}
+
+static void a_tier_is_picked_by_name_or_the_best(void)
+{
+    const uint32_t cpu = fla_cpu_detect();
+    CHECK(fla_kernels_pick(0, NULL) == &fla_kernels_scalar,
+          "an old processor gets scalar");
+    CHECK(fla_kernels_pick(cpu, "scalar") == &fla_kernels_scalar, "by name");
+    CHECK(fla_kernels_pick(cpu, "nonsense") == NULL, "unknown");
+    for (size_t t = 0; fla_kernels_at(t) != NULL; t++) {
+        const fla_kernels *k = fla_kernels_at(t);
+        CHECK(fla_kernels_pick(k->needs, NULL) == k, "%s is the best of its kind",
+              k->name);
+        CHECK(k->needs == 0 || fla_kernels_pick(0, k->name) == NULL, "%s unusable",
+              k->name);
+    }
+}
+
+int main(void)
+{
+    RUN(every_tier_packs_alike);
+    RUN(every_tier_sees_nan_and_infinity);
+    RUN(every_tier_projects_alike);
+    RUN(every_tier_measures_alike);
+    RUN(the_order_of_a_distance_shows);
+    RUN(the_projection_is_fused);
+    RUN(every_tier_matches_buckets);
+    RUN(no_tier_loses_a_row_within_the_radius);
+    RUN(a_nan_score_keeps_its_row);
+    RUN(limits_never_shrink_below_the_radius);
+    RUN(a_tier_is_picked_by_name_or_the_best);
+    return check_report();
+}

@@ -1,0 +1,118 @@
+"""The long checks: sanitizers, valgrind, kills, sizes beyond 32 bits.
+
+Each step runs to its end whatever the others do; the summary says which failed.  A tool
+that is missing is a failure, not a skip.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = ROOT / ".venv/bin"
+PYTHON = BIN / "python"
+
+
+def run(*command: str | Path, **environment: str) -> None:
+    """Run a command in the project's root; raise when it fails."""
+    subprocess.run(
+        [str(part) for part in command],
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+    )
+
+
+def build(name: str, *options: str) -> Path:
+    """Build the C library and its tests into a folder of their own."""
+    folder = ROOT / "build" / name
+    ninja = f"-DCMAKE_MAKE_PROGRAM={BIN / 'ninja'}"
+    settings = ["-G", "Ninja", ninja, "-DFLA_TESTS=ON", *options]
+    run(BIN / "cmake", "-S", ".", "-B", folder, *settings)
+    run(BIN / "cmake", "--build", folder)
+    return folder
+
+
+def ctest(folder: Path, *options: str, **environment: str) -> None:
+    """Run the C tests of a build, all or those chosen."""
+    command = [BIN / "ctest", "--test-dir", folder, "--output-on-failure"]
+    run(*command, "--no-tests=error", *options, **environment)
+
+
+def address_and_undefined() -> None:
+    """Run the C tests under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    ctest(build("asan", "-DFLA_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=Debug"))
+
+
+def threads() -> None:
+    """Run the C tests under ThreadSanitizer, which cannot follow fork."""
+    folder = build("tsan", "-DFLA_SANITIZE=thread", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
+    ctest(folder, "-E", "test_fork")
+
+
+def valgrind() -> None:
+    """Run the C tests under memcheck; it knows no AVX-512, so the AVX2 tier is the best."""
+    tool = shutil.which("valgrind")
+    if tool is None:
+        raise FileNotFoundError("valgrind is not installed")
+    folder = build("valgrind", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
+    options = ["--error-exitcode=9", "--leak-check=full", "--quiet", "--fair-sched=yes"]
+    tests = sorted(folder.glob("test_*"))
+    programs = [test for test in tests if test.is_file() and test.name != "test_fork"]
+    if not programs:
+        raise FileNotFoundError("no test programs were built")
+    for program in programs:
+        run(tool, *options, program)
+
+
+def every_tier() -> None:
+    """Run the Python tests once with each tier of this processor forced."""
+    code = "import fast_lsh_ann; print(*fast_lsh_ann.simd_info().tiers)"
+    tiers = subprocess.check_output([str(PYTHON), "-c", code], text=True).split()
+    for tier in tiers:
+        print(f"tier {tier}", flush=True)
+        run(PYTHON, "-m", "pytest", "-x", FAST_LSH_ANN_SIMD=tier)
+
+
+def deep_tests() -> None:
+    """Run the Python tests that are too long or too large for every day."""
+    run(PYTHON, "-m", "pytest", "tests/deep")
+
+
+STEPS: list[Callable[[], None]] = [
+    address_and_undefined,
+    threads,
+    valgrind,
+    every_tier,
+    deep_tests,
+]
+
+
+def main() -> int:
+    """Run the steps, all or those named; print the summary; the exit status."""
+    wanted = sys.argv[1:]
+    results = []
+    for step in STEPS:
+        if wanted and step.__name__ not in wanted:
+            continue
+        start = time.monotonic()
+        print(f"==== {step.__name__}: {step.__doc__}", flush=True)
+        try:
+            step()
+            outcome = "ok"
+        except (subprocess.CalledProcessError, FileNotFoundError) as error:
+            outcome = f"FAILED: {error}"
+        results.append((step.__name__, time.monotonic() - start, outcome))
+    print()
+    for name, seconds, outcome in results:
+        print(f"{name:24}{seconds:8.0f} s  {outcome}")
+    passed = bool(results) and all(outcome == "ok" for *_, outcome in results)
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
