@@ -75,7 +75,7 @@ def _as_array(values: ArrayLike, name: str) -> NDArray[Any]:
         array = np.asarray(values)
     except ValueError as error:
         raise _ragged(values, name) or InputTypeError(f"{name}: {error}") from None
-    if array.dtype.kind == "O":
+    if array.dtype.kind == "O" and array.ndim > 0:
         _refuse_none(array, name)
     if array.dtype.kind not in "fiu":
         raise InputTypeError(

@@ -10,7 +10,7 @@
 typedef struct exported_stream {
     struct ArrowSchema schema;
     fla_arrow_source source;
-    bool ended;
+    bool ended;             /* no call will ask the source again */
     int failure;            /* what the source failed with; 0 while it has not */
     const char *last_error; /* of the last call; NULL when it went well */
     char message[512];      /* the source's, kept for every later call */
@@ -29,7 +29,7 @@ static void ask_source(exported_stream *own, struct ArrowArray *out)
 {
     const size_t capacity = sizeof own->message;
     own->failure = own->source.next(own->source.arg, out, own->message, capacity);
-    own->ended = out->release == NULL;
+    own->ended = own->failure != 0 || out->release == NULL;
     if (own->failure == 0)
         return;
     if (out->release != NULL)
@@ -44,7 +44,7 @@ static int get_next(struct ArrowArrayStream *stream, struct ArrowArray *out)
 {
     exported_stream *own = stream->private_data;
     memset(out, 0, sizeof *out);
-    if (!own->ended && own->failure == 0)
+    if (!own->ended)
         ask_source(own, out);
     own->last_error = own->failure != 0 ? own->message : NULL;
     return own->failure;

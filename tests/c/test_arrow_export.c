@@ -272,8 +272,11 @@ static void passed_columns_that_do_not_fit_are_refused_untouched(void)
     make_foreign(&f, ROWS);
     const fla_arrow_column passed = {.name = "p", .schema = &f.schema, .array = &f.array};
     const fla_arrow_column twice[] = {passed, passed};
-    fla_arrow_column half = passed;
+    fla_arrow_column half = passed, shared[] = {passed, passed};
+    struct ArrowSchema other_schema = f.schema;
     check_export_refused(twice, 2, FLA_ERR_ARGUMENT, "moved into a column before");
+    shared[1].schema = &other_schema;
+    check_export_refused(shared, 2, FLA_ERR_ARGUMENT, "moved into a column before");
     half.array = NULL;
     check_export_refused(&half, 1, FLA_ERR_ARGUMENT, "an Arrow schema but no array");
     f.array.length = ROWS + 1;
@@ -293,6 +296,7 @@ static void passed_columns_that_do_not_fit_are_refused_untouched(void)
 typedef struct batch_source {
     int left, calls, released, owners_released;
     int fail;
+    bool fill; /* a batch although it fails */
     const char *text;
 } batch_source;
 
@@ -303,6 +307,8 @@ static int next_batch(void *arg, struct ArrowArray *out, char *message, size_t c
     if (source->left-- > 0)
         return export_three(&source->owners_released, NULL, out, NULL) == FLA_OK ? 0
                                                                                  : ENOMEM;
+    if (source->fill)
+        CHECK(export_three(&source->owners_released, NULL, out, NULL) == FLA_OK, "fill");
     snprintf(message, capacity, "%s", source->text);
     return source->fail;
 }
@@ -375,6 +381,20 @@ static void a_failed_stream_repeats_its_failure(void)
         stream.release(&stream);
         CHECK(source.released == 1, "released %d times", source.released);
     }
+}
+
+static void a_batch_given_with_a_failure_is_released(void)
+{
+    batch_source source = {.fail = EIO, .fill = true, .text = "late"};
+    struct ArrowArrayStream stream;
+    struct ArrowArray array;
+    CHECK(open_stream(&source, &stream, NULL) == FLA_OK, "refused");
+    for (int i = 0; i < 2; i++)
+        CHECK(stream.get_next(&stream, &array) == EIO && array.release == NULL,
+              "failure");
+    CHECK(source.calls == 1 && source.owners_released == 1, "asked %d, released %d times",
+          source.calls, source.owners_released);
+    stream.release(&stream);
 }
 
 static void a_stream_needs_a_whole_schema(void)
@@ -465,6 +485,7 @@ int main(void)
     RUN(passed_columns_that_do_not_fit_are_refused_untouched);
     RUN(a_stream_gives_its_batches_then_its_end_again_and_again);
     RUN(a_failed_stream_repeats_its_failure);
+    RUN(a_batch_given_with_a_failure_is_released);
     RUN(a_stream_needs_a_whole_schema);
     RUN(failing_allocations_leave_passed_columns_as_they_were);
     RUN(a_stream_survives_failing_allocations);
