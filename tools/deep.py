@@ -55,7 +55,7 @@ def threads() -> None:
 
 
 def valgrind() -> None:
-    """Run the C tests under memcheck; it knows no AVX-512, so the AVX2 tier is the best."""
+    """Run the C tests under memcheck, which has no AVX-512: the AVX2 tier is the best."""
     tool = shutil.which("valgrind")
     if tool is None:
         raise FileNotFoundError("valgrind is not installed")

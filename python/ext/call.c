@@ -30,7 +30,7 @@ PyObject *ext_raise(PyObject *module, fla_status status, const fla_error *err,
     if (PyErr_Occurred())
         return NULL;
     text = name != NULL ? PyUnicode_FromFormat("%s: %s", name, err->message)
-                        : PyUnicode_FromString(err->message);
+                        : PyUnicode_FromFormat("%s", err->message);
     if (text == NULL)
         return NULL;
     exception = PyObject_CallFunctionObjArgs(class, text, NULL);

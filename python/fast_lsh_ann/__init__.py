@@ -1,7 +1,7 @@
 """Spark's BucketedRandomProjectionLSH without Spark.
 
-The same buckets, neighbors and joins as Spark ML's ``BucketedRandomProjectionLSH``, bit for
-bit, inside one process; exact searches; Delta tables in and out.
+The same buckets, neighbors and joins as Spark ML's ``BucketedRandomProjectionLSH``, bit
+for bit, inside one process; exact searches; Delta tables in and out.
 """
 
 from fast_lsh_ann import errors

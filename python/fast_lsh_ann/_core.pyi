@@ -17,7 +17,7 @@ ArrowSchema: TypeAlias = _Capsule  # PyCapsule "arrow_schema"
 ArrowArray: TypeAlias = _Capsule  # PyCapsule "arrow_array"
 ArrowStream: TypeAlias = _Capsule  # PyCapsule "arrow_array_stream"
 Progress: TypeAlias = Callable[[int, int], object] | None
-# What view_rows and join give: an owner that keeps memory alive, and where the values are.
+# What view_rows and index_join give: an owner of memory, and where the values are.
 Memory: TypeAlias = tuple[_Capsule, int]
 
 __version__: str
@@ -39,7 +39,7 @@ def model_hash(
     model: Model, rows: Any, first_row: int, out: Any, progress: Progress, name: str, /
 ) -> None: ...  # out int64 [n, tables]
 
-# ---- searching: name and names are what the caller calls the arguments to blame ---------
+# ---- searching; name: what the caller calls an argument to blame -----------------------
 def index_new(model: Model | None, rows: Any, name: str, /) -> Index: ...
 def index_neighbors(
     index: Index,
@@ -79,27 +79,30 @@ def rows_neighbors(
 ) -> None: ...  # one pass over rows that are not kept as an index
 
 # ---- Arrow ----------------------------------------------------------------------------
+# Move the stream out of its capsule; the second value: column names of its batches.
 def stream_open(stream: ArrowStream, /) -> tuple[StreamReader, list[str]]: ...
-"""Move the stream out of its capsule; column names of its batches."""
 
-def stream_next(reader: StreamReader, /) -> list[tuple[ArrowSchema, ArrowArray]] | None: ...
-"""The columns of the next batch, each a pair of capsules; None at the end, again and again."""
-
+# The columns of the next batch, each a pair of capsules; None at the end and after it.
+def stream_next(
+    reader: StreamReader, /
+) -> list[tuple[ArrowSchema, ArrowArray]] | None: ...
 def array_length(array: ArrowArray, /) -> int: ...
+
+# Move an embedding column out of its capsule: memory, rows, dim, "<f4" or "<f8".
 def view_rows(
     schema: ArrowSchema, array: ArrowArray, first_row: int, name: str, /
 ) -> tuple[Memory, int, int, str]: ...
-"""Move an embedding column out of its capsule: memory, rows, dim, "<f4" or "<f8"."""
 
-# (name, type, list_size, values) or (name, schema, array); type "int64", "float32", "float64"
+# (name, type, list_size, values) or (name, schema, array); the type is "int64", "float32"
+# or "float64", a list_size of 0 means one value a row.
 Column: TypeAlias = tuple[str, str, int, Any] | tuple[str, ArrowSchema, ArrowArray]
 
+# A record batch that keeps the values' buffers alive; passed capsules are emptied.
 def export_batch(
     columns: Sequence[Column], rows: int, /
 ) -> tuple[ArrowSchema, ArrowArray]: ...
-"""A record batch that keeps the buffers of `columns` alive; passed capsules are emptied."""
 
+# A stream that calls next_batch under the GIL, from whatever thread reads it.
 def export_stream(
     schema: ArrowSchema, next_batch: Callable[[], ArrowArray | None], /
 ) -> ArrowStream: ...
-"""A stream that calls `next_batch` under the GIL, from whatever thread reads it."""

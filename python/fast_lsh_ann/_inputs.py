@@ -1,4 +1,4 @@
-"""The one place where arguments become what the core takes, or errors people can act on."""
+"""Where arguments become what the core takes, or errors people can act on."""
 
 import math
 import operator
@@ -110,7 +110,8 @@ def _ragged(values: Any, name: str) -> InvalidVectorError | None:
 
 
 def _refuse_none(array: NDArray[Any], name: str) -> None:
-    missing = np.argwhere(np.equal(array, None))
+    is_none = [value is None for value in array.ravel().tolist()]
+    missing = np.argwhere(np.array(is_none, dtype=bool).reshape(array.shape))
     if len(missing) == 0:
         return
     place = [int(i) for i in missing[0]]
@@ -127,7 +128,9 @@ def _refuse_none(array: NDArray[Any], name: str) -> None:
 def _check_dim(array: NDArray[Any], name: str, dim: int | None) -> None:
     got = array.shape[1]
     if got == 0 and array.shape[0] > 0:
-        raise DimensionError(f"{name}: rows need at least 1 value, got {array.shape[0]} x 0")
+        raise DimensionError(
+            f"{name}: rows need at least 1 value, got {array.shape[0]} x 0"
+        )
     if dim is not None and got != dim and not (got == 0 and array.shape[0] == 0):
         raise DimensionError(f"{name}: wanted vectors of dimension {dim}, got {got}")
 

@@ -31,7 +31,7 @@ def search_rows(
     progress: Progress,
     names: tuple[str, str],
 ) -> Neighbors:
-    """Search rows that are not kept: one pass, nothing prepared that must be earned back."""
+    """Search rows that are not kept: one pass, nothing to earn back."""
     outputs = _outputs(queries, len(rows), k)
     width = max(1, min(k, len(rows)))
     with reporting(progress, "nearest neighbors") as report:

@@ -1,7 +1,7 @@
 """Every exception this package raises on purpose.
 
-Each class derives from :class:`FastLSHError` and from the built-in class a caller who does
-not know the package would catch.
+Each class derives from :class:`FastLSHError` and from the built-in class that a caller
+who does not know the package would catch.
 """
 
 from fast_lsh_ann import _core
@@ -72,7 +72,7 @@ class BucketRangeError(FastLSHError, ValueError):
 
 
 class OutOfMemoryError(FastLSHError, MemoryError):
-    """An allocation failed, or a size does not fit in memory; the message says for what."""
+    """An allocation failed; the message says what the memory was for."""
 
 
 class CancelledError(FastLSHError, RuntimeError):
@@ -80,11 +80,11 @@ class CancelledError(FastLSHError, RuntimeError):
 
 
 class SimdError(FastLSHError, ValueError):
-    """``FAST_LSH_ANN_SIMD`` names kernels this processor cannot run; the message lists those it can."""
+    """``FAST_LSH_ANN_SIMD`` names kernels this processor cannot run."""
 
 
 class ArrowError(FastLSHError, ValueError):
-    """An Arrow structure is malformed, of an unsupported type, or a stream was read before."""
+    """An Arrow structure is malformed or of another type, or a stream was read before."""
 
 
 class DeltaError(FastLSHError, OSError):

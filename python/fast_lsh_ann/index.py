@@ -279,8 +279,8 @@ def exact_nearest_neighbors(
 
     Notes
     -----
-    O(n q dim) multiply-adds in float32 with a proven error bound; what it cannot decide is
-    decided in double.
+    O(n q dim) multiply-adds in float32 with a proven error bound; what that cannot decide
+    is decided in double.
 
     Examples
     --------

@@ -180,7 +180,8 @@ def _parameters(
     profile = of.spark_profile
     return (
         f"bucket_length={of.bucket_length}, num_hash_tables={of.num_hash_tables}, "
-        f"seed={of.seed}" + (f", spark_profile={profile!r}" if profile != "java11" else "")
+        f"seed={of.seed}"
+        + (f", spark_profile={profile!r}" if profile != "java11" else "")
     )
 
 
@@ -251,7 +252,7 @@ class BucketedRandomProjectionLSHModel:
 
     @property
     def random_vectors(self) -> NDArray[np.float64]:
-        """The unit vectors, read-only, [num_hash_tables, dim]: Spark's randUnitVectors."""
+        """Unit vectors, read-only, [num_hash_tables, dim]: Spark's randUnitVectors."""
         if self._vectors is None:
             vectors = np.empty((self.num_hash_tables, self._dim))
             _core.model_vectors(self._core, vectors)
@@ -281,8 +282,8 @@ class BucketedRandomProjectionLSHModel:
         Returns
         -------
         ndarray of int64, [n, num_hash_tables]
-            ``floor(x . r_t / bucket_length)``, the dot product a sequential chain of fused
-            multiply-adds in double, as Spark 3.2 and later compute it on the JVM.
+            ``floor(x . r_t / bucket_length)``, the dot product a sequential chain of
+            fused multiply-adds in double, as Spark 3.2 and later compute it.
 
         Raises
         ------
