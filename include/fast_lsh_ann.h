@@ -444,6 +444,7 @@ typedef struct fla_arrow_rows fla_arrow_rows;
  *   FLA_ERR_ARROW  another type, or sizes and offsets that contradict each other
  *   FLA_ERR_ROW    err->row: the first null row, row with a null element, or row whose
  *                  length is not the first row's
+ *   FLA_ERR_ARGUMENT  first_row is negative or leaves no room for the rows
  *   FLA_ERR_MEMORY
  */
 FLA_API FLA_CHECKED fla_status fla_arrow_import_rows(const struct ArrowSchema *schema,

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann import _core
+from fast_lsh_ann._arrow import frame_batch
 from fast_lsh_ann._delta import open_table, require_delta
+from fast_lsh_ann._delta_write import write_batches
 from fast_lsh_ann.delta import DeltaLSHProcessor
 from fast_lsh_ann.delta_utils import read_delta_embeddings
 from fast_lsh_ann.errors import DeltaError, ParameterError, TableNotFoundError
@@ -84,9 +86,7 @@ def _print_title(words: _Words) -> None:
     kernels, _, threads = _core.simd_info()
     n, dim = words.vectors.shape
     print(f"fast_lsh_ann {_core.__version__}, {kernels} kernels, {threads} threads\n")
-    print(
-        f"{n:,} frequent English words.  GloVe made a point of {dim} coordinates of each"
-    )
+    print(f"{n:,} frequent English words.  GloVe made each a point of {dim} coordinates")
     print("from the company it keeps, so words of like use lie close together.")
 
 
@@ -95,7 +95,8 @@ def _write_words(words: _Words, table: Path) -> None:
 
     vectors = pl.Series(words.vectors).arr.to_list()
     frame = pl.DataFrame({"word": words.names, "embedding": vectors})
-    _, seconds = _timed(lambda: frame.write_delta(table, mode="overwrite"))
+    batches = [frame_batch(frame.rechunk())]
+    _, seconds = _timed(lambda: write_batches(table, batches, plain_columns=["word"]))
     _print_step(1, "Write the words as a Delta table", seconds)
     print(f"   {len(words.names):,} rows: word, embedding   ->  {table}")
 
@@ -180,11 +181,8 @@ def _join(words: _Words, index: LSHIndex) -> None:
     )
     n = len(words.names)
     _print_step(5, f"Find all pairs of words within distance {_THRESHOLD}", seconds)
-    print(
-        f"   {len(pairs):,} pairs out of {n * (n - 1) // 2:,}.  Exact search finds",
-        end="",
-    )
-    print(f" {len(exact):,}, in {_clock(exact_seconds)}.")
+    print(f"   {len(pairs):,} pairs out of {n * (n - 1) // 2:,} that there are.")
+    print(f"   Exact search finds {len(exact):,}, in {_clock(exact_seconds)}.")
     print("   The closest, no word shown twice:\n")
 
     shown: list[str] = []
@@ -213,11 +211,9 @@ def _compare(words: _Words, index: LSHIndex) -> None:
 
     _print_step(6, "Compare with exact search", exact_seconds + seconds)
     print(
-        f"   {len(rows):,} words, {_RECALL_K} neighbors each.  Recall is the share of the"
+        f"   {len(rows):,} words, {_RECALL_K} neighbors each.  Recall is how many of the"
     )
-    print(
-        "   true neighbors found; candidates are the words hashing leaves to look at.\n"
-    )
+    print("   true neighbors were found; candidates, how many words hashing leaves.\n")
     print("   bucket length   tables   must agree   candidates   recall      time")
     for (length, tables, agree), (share, recall, took) in zip(
         _SETTINGS, results, strict=True
@@ -239,9 +235,7 @@ def _compare(words: _Words, index: LSHIndex) -> None:
 
 
 def _print_end(table: Path, hash_table: Path, seconds: float) -> None:
-    print(
-        f"\nDone in {seconds:.1f} s.  Each run adds a version to the two Delta tables:\n"
-    )
+    print(f"\nDone in {seconds:.1f} s.  Each run adds a version to both Delta tables:\n")
     print(f"   {table.resolve()}")
     print(f"   {hash_table.resolve()}")
     print(

@@ -94,8 +94,8 @@ static void ask_caller(fla_job *job)
 {
     fla_run *run = job->run;
     const fla_call *call = run->call;
-    if (call == NULL)
-        return;
+    if (call == NULL || atomic_load_explicit(&job->stop, memory_order_relaxed) != FLA_OK)
+        return; /* one that has been stopped is not asked again */
     const uint64_t now = now_ns();
     if (now - run->polled_ns < POLL_NS)
         return;
