@@ -108,7 +108,9 @@ def _writer_properties(plain_columns: Sequence[str] | None) -> "WriterProperties
     vectors = ColumnProperties(
         dictionary_enabled=False, statistics_enabled="NONE", encoding="BYTE_STREAM_SPLIT"
     )
-    plain = ColumnProperties(dictionary_enabled=True, statistics_enabled="CHUNK")
+    plain = ColumnProperties(
+        dictionary_enabled=False, statistics_enabled="CHUNK", encoding="PLAIN"
+    )
     return WriterProperties(
         compression="ZSTD",
         default_column_properties=vectors,

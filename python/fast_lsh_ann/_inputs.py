@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fast_lsh_ann._arrow import ArrowColumn
 from fast_lsh_ann.errors import (
     DimensionError,
     InputTypeError,
@@ -26,7 +27,8 @@ def as_rows(vectors: ArrayLike, name: str, dim: int | None = None) -> NDArray[An
     Parameters
     ----------
     vectors : array_like, [n, dim]
-        Any real numeric type and any strides, or nested sequences; ``[]`` has no rows.
+        Any real numeric type and any strides, nested sequences (``[]`` has no rows), or
+        an Arrow array of lists of float32 or float64.
     name : str
         What errors call the argument.
     dim : int, optional
@@ -39,9 +41,14 @@ def as_rows(vectors: ArrayLike, name: str, dim: int | None = None) -> NDArray[An
     DimensionError
         If the array is not 2-D, has no columns, or not `dim` of them.
     InvalidVectorError
-        If nested sequences differ in length.
+        If nested sequences differ in length, or an element is missing.
+    ArrowError
+        If an Arrow array holds anything else.
     """
-    array = _as_array(vectors, name)
+    if hasattr(vectors, "__arrow_c_array__"):
+        array = ArrowColumn(name, *vectors.__arrow_c_array__()).view_rows(0, name)
+    else:
+        array = _as_array(vectors, name)
     if array.ndim == 1 and array.size == 0:
         array = array.reshape(0, dim or 0)
     if array.ndim != 2:
