@@ -30,7 +30,8 @@ help:
 	@touch $@
 
 .venv/package: .venv/tools $(CORE) $(PACKAGE) README.md
-	$(BIN)/pip install -q --no-deps --no-build-isolation --force-reinstall .
+	$(BIN)/pip install -q --no-deps --no-build-isolation --force-reinstall \
+		-C cmake.define.FLA_WERROR=ON .
 	@touch $@
 
 # A build of the C library and its tests; $(1) names the folder, $(2) the options.

@@ -31,7 +31,7 @@ def build(name: str, *options: str) -> Path:
     """Build the C library and its tests into a folder of their own."""
     folder = ROOT / "build" / name
     ninja = f"-DCMAKE_MAKE_PROGRAM={BIN / 'ninja'}"
-    settings = ["-G", "Ninja", ninja, "-DFLA_TESTS=ON", *options]
+    settings: list[str | Path] = ["-G", "Ninja", ninja, "-DFLA_TESTS=ON", *options]
     run(BIN / "cmake", "-S", ".", "-B", folder, *settings)
     run(BIN / "cmake", "--build", folder)
     return folder
@@ -39,7 +39,12 @@ def build(name: str, *options: str) -> Path:
 
 def ctest(folder: Path, *options: str, **environment: str) -> None:
     """Run the C tests of a build, all or those chosen."""
-    command = [BIN / "ctest", "--test-dir", folder, "--output-on-failure"]
+    command: list[str | Path] = [
+        BIN / "ctest",
+        "--test-dir",
+        folder,
+        "--output-on-failure",
+    ]
     run(*command, "--no-tests=error", *options, **environment)
 
 

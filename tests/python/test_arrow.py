@@ -45,13 +45,13 @@ class Stream:
         return self._capsule
 
 
-def batches(source: Any) -> Iterator[list[Any]]:
+def batches(source: Any) -> Iterator[list[tuple[Any, Any]]]:
     reader, _ = _core.stream_open(source.__arrow_c_stream__())
     while (columns := _core.stream_next(reader)) is not None:
         yield columns
 
 
-def view(column: Any, first_row: int = 0, name: str = "v") -> NDArray[Any]:
+def view(column: tuple[Any, Any], first_row: int = 0, name: str = "v") -> NDArray[Any]:
     memory, rows, dim, dtype = _core.view_rows(*column, first_row, name)
     return memory_array(memory, (rows, dim), dtype)
 
