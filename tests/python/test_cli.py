@@ -163,7 +163,7 @@ def test_the_demo_counts_the_pairs_there_are(
     for start in range(0, len(vectors), 2000):
         block = slice(start, start + 2000)
         gaps = squares[block, None] + squares - 2 * vectors[block] @ vectors.T
-        close += np.count_nonzero(gaps <= 2.5**2)
+        close += int(np.count_nonzero(gaps <= 2.5**2))
     exact = (close - len(vectors)) // 2
     pattern = r"([\d,]+) pairs out of 199,990,000 .*\n.* finds ([\d,]+),"
     found = re.search(pattern, shown[0])

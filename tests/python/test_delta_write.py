@@ -64,7 +64,13 @@ def test_the_input_table_is_no_output(tmp_path: Path) -> None:
     table = write_table(tmp_path / "t", vectors_of(3))
     before = contents(table)
     (tmp_path / "link").symlink_to(table)
-    same = [table, table + "/", Path(table), f"{tmp_path}/x/../t", tmp_path / "link"]
+    same: list[str | Path] = [
+        table,
+        table + "/",
+        Path(table),
+        f"{tmp_path}/x/../t",
+        tmp_path / "link",
+    ]
     for output in [*same, f"file://{table}"]:
         with pytest.raises(ParameterError, match="is the input table"):
             processor().transform_and_save(table, output)
@@ -133,7 +139,7 @@ def test_a_stream_that_was_read_raises_at_its_second_use() -> None:
 
 def test_sample_tables_depend_on_their_seed_alone(tmp_path: Path) -> None:
     np.random.seed(5)
-    before = np.random.get_state()[1].tolist()  # type: ignore[union-attr]
+    before = np.random.get_state(legacy=False)["state"]["key"].tolist()
     tables = [(tmp_path / "a", 42), (tmp_path / "b", 42), (tmp_path / "c", 43)]
     read = []
     for path, seed in tables:
@@ -142,7 +148,7 @@ def test_sample_tables_depend_on_their_seed_alone(tmp_path: Path) -> None:
         assert ids is not None
         assert sorted(ids.tolist()) == list(range(300))
         read.append(rows[np.argsort(ids)])
-    after = np.random.get_state()[1].tolist()  # type: ignore[union-attr]
+    after = np.random.get_state(legacy=False)["state"]["key"].tolist()
     assert after == before
     np.testing.assert_array_equal(read[0], read[1])
     assert not np.array_equal(read[0], read[2])
