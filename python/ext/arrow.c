@@ -47,7 +47,7 @@ static void release_stream(struct ArrowArrayStream *stream)
     if (stream->release == NULL)
         return;
     Py_BEGIN_ALLOW_THREADS /* a stream may wait for threads that want the GIL */
-        stream->release(stream);
+    stream->release(stream);
     Py_END_ALLOW_THREADS
 }
 
@@ -149,11 +149,12 @@ static int read_schema(PyObject *module, reader *from, struct ArrowSchema *out)
 {
     int code;
     fla_error err;
-    Py_BEGIN_ALLOW_THREADS code = from->stream.get_schema(&from->stream, out);
+    Py_BEGIN_ALLOW_THREADS
+    code = from->stream.get_schema(&from->stream, out);
     if (code != 0)
         err = stream_error(&from->stream, code);
-    Py_END_ALLOW_THREADS if (code != 0)
-    {
+    Py_END_ALLOW_THREADS
+    if (code != 0) {
         ext_raise(module, FLA_ERR_ARROW, &err, NULL);
         return -1;
     }
@@ -256,11 +257,13 @@ static PyObject *read_batch(PyObject *module, reader *from)
     int code;
     fla_error err;
     struct ArrowArray batch;
-    Py_BEGIN_ALLOW_THREADS code = from->stream.get_next(&from->stream, &batch);
+    Py_BEGIN_ALLOW_THREADS
+    code = from->stream.get_next(&from->stream, &batch);
     if (code != 0)
         err = stream_error(&from->stream, code);
-    Py_END_ALLOW_THREADS if (code != 0) return ext_raise(module, FLA_ERR_ARROW, &err,
-                                                         NULL);
+    Py_END_ALLOW_THREADS
+    if (code != 0)
+        return ext_raise(module, FLA_ERR_ARROW, &err, NULL);
     if (batch.release == NULL)
         Py_RETURN_NONE;
     PyObject *columns = take_columns(module, from, &batch);
@@ -354,9 +357,11 @@ PyObject *ext_view_rows(PyObject *module, PyObject *args)
     fla_matrix view;
     fla_error err;
     fla_status status;
-    Py_BEGIN_ALLOW_THREADS status =
+    Py_BEGIN_ALLOW_THREADS
+    status =
         fla_arrow_import_rows(&held_schema, &held_array, first_row, &rows, &view, &err);
-    Py_END_ALLOW_THREADS *schema = held_schema;
+    Py_END_ALLOW_THREADS
+    *schema = held_schema;
     *array = held_array; /* released by now unless the import failed */
     if (status != FLA_OK)
         return ext_raise(module, status, &err, name);

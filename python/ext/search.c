@@ -28,10 +28,11 @@ PyObject *ext_model_new(PyObject *module, PyObject *args)
     options.seed = seed;
     options.profile = (fla_profile)profile;
     fla_status status;
-    Py_BEGIN_ALLOW_THREADS status =
-        fla_model_create(&options, dim > 0 ? (size_t)dim : 0, &model, &err);
-    Py_END_ALLOW_THREADS if (status != FLA_OK) return ext_raise(module, status, &err,
-                                                                NULL);
+    Py_BEGIN_ALLOW_THREADS
+    status = fla_model_create(&options, dim > 0 ? (size_t)dim : 0, &model, &err);
+    Py_END_ALLOW_THREADS
+    if (status != FLA_OK)
+        return ext_raise(module, status, &err, NULL);
     PyObject *capsule = PyCapsule_New(model, MODEL, free_model);
     if (capsule == NULL)
         fla_model_free(model);

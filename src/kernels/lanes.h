@@ -62,14 +62,15 @@ INLINE void store_f64(void *group, size_t at, vd v)
     for (size_t first = 0; first < FLA_GROUP; first += LANES) {                  \
         for (size_t j = 0; j < whole; j += LANES) {                              \
             v block[LANES];                                                      \
-            UNROLL for (size_t i = 0; i < LANES; i++)                            \
-            {                                                                    \
+            UNROLL                                                               \
+            for (size_t i = 0; i < LANES; i++) {                                 \
                 block[i] = v##_loadu((const source *)rows[first + i] + j);       \
                 most = v##_bits_max(most, block[i]);                             \
                 _mm_prefetch((const source *)ahead[first + i] + j, _MM_HINT_T0); \
             }                                                                    \
             v##_transpose(block);                                                \
-            UNROLL for (size_t i = 0; i < LANES; i++)                            \
+            UNROLL                                                               \
+            for (size_t i = 0; i < LANES; i++)                                   \
                 put(group, (j + i) * FLA_GROUP + first, block[i]);               \
         }                                                                        \
     }                                                                            \
@@ -122,35 +123,43 @@ INLINE void filter_block(const float *tile, size_t dim, size_t first,
 {
     const float *row[ROWS_F];
     vf sum[QUERIES][ROWS_F];
-    UNROLL for (size_t v = 0; v < ROWS_F; v++)
-    {
+    UNROLL
+    for (size_t v = 0; v < ROWS_F; v++) {
         row[v] = row_vector(tile, dim, first + v);
-        UNROLL for (size_t q = 0; q < n; q++) sum[q][v] = vf_zero();
+        UNROLL
+        for (size_t q = 0; q < n; q++)
+            sum[q][v] = vf_zero();
     }
     for (size_t j = 0; j < dim; j++) {
         vf x[ROWS_F];
-        UNROLL for (size_t v = 0; v < ROWS_F; v++) x[v] = vf_load(row[v] + j * FLA_GROUP);
-        UNROLL for (size_t q = 0; q < n; q++)
-        {
+        UNROLL
+        for (size_t v = 0; v < ROWS_F; v++)
+            x[v] = vf_load(row[v] + j * FLA_GROUP);
+        UNROLL
+        for (size_t q = 0; q < n; q++) {
             const vf query = vf_set1(queries[q * dim + j]);
-            UNROLL for (size_t v = 0; v < ROWS_F; v++)
-            {
+            UNROLL
+            for (size_t v = 0; v < ROWS_F; v++) {
                 const vf difference = vf_sub(x[v], query);
                 sum[q][v] = vf_fma(difference, difference, sum[q][v]);
             }
         }
     }
-    UNROLL for (size_t q = 0; q < n; q++)
-    {
-        UNROLL for (size_t v = 0; v < ROWS_F; v++) keep[q] |=
-            vf_not_greater(sum[q][v], vf_set1(limits[q])) << ((first + v) * F_LANES);
+    UNROLL
+    for (size_t q = 0; q < n; q++) {
+        UNROLL
+        for (size_t v = 0; v < ROWS_F; v++)
+            keep[q] |= vf_not_greater(sum[q][v], vf_set1(limits[q]))
+                       << ((first + v) * F_LANES);
     }
 }
 
 INLINE void filter_queries(const float *tile, size_t dim, const float *queries, size_t n,
                            const float *limits, uint64_t *keep)
 {
-    UNROLL for (size_t q = 0; q < n; q++) keep[q] = 0;
+    UNROLL
+    for (size_t q = 0; q < n; q++)
+        keep[q] = 0;
     for (size_t first = 0; first < FLA_TILE / F_LANES; first += ROWS_F)
         filter_block(tile, dim, first, queries, n, limits, keep);
 }
@@ -172,24 +181,29 @@ INLINE void project_tables(const double *group, size_t dim, const double *vector
                            size_t n, double reciprocal, double *buckets)
 {
     vd sum[TABLES][GROUP_D];
-    UNROLL for (size_t t = 0; t < n; t++)
-    {
-        UNROLL for (size_t v = 0; v < GROUP_D; v++) sum[t][v] = vd_zero();
+    UNROLL
+    for (size_t t = 0; t < n; t++) {
+        UNROLL
+        for (size_t v = 0; v < GROUP_D; v++)
+            sum[t][v] = vd_zero();
     }
     for (size_t j = 0; j < dim; j++) {
         vd x[GROUP_D];
-        UNROLL for (size_t v = 0; v < GROUP_D; v++) x[v] =
-            vd_load(group + j * FLA_GROUP + v * D_LANES);
-        UNROLL for (size_t t = 0; t < n; t++)
-        {
+        UNROLL
+        for (size_t v = 0; v < GROUP_D; v++)
+            x[v] = vd_load(group + j * FLA_GROUP + v * D_LANES);
+        UNROLL
+        for (size_t t = 0; t < n; t++) {
             const vd vector = vd_set1(vectors[t * dim + j]);
-            UNROLL for (size_t v = 0; v < GROUP_D; v++) sum[t][v] =
-                vd_fma(x[v], vector, sum[t][v]);
+            UNROLL
+            for (size_t v = 0; v < GROUP_D; v++)
+                sum[t][v] = vd_fma(x[v], vector, sum[t][v]);
         }
     }
-    UNROLL for (size_t t = 0; t < n; t++)
-    {
-        UNROLL for (size_t v = 0; v < GROUP_D; v++)
+    UNROLL
+    for (size_t t = 0; t < n; t++) {
+        UNROLL
+        for (size_t v = 0; v < GROUP_D; v++)
             vd_store(buckets + t * FLA_GROUP + v * D_LANES,
                      vd_floor(vd_mul(vd_set1(reciprocal), sum[t][v])));
     }
@@ -210,8 +224,9 @@ static void project_f64(const double *group, size_t dim, const double *vectors,
 static uint64_t match_i64(const int64_t *buckets, int64_t bucket)
 {
     uint64_t same = 0;
-    UNROLL for (size_t i = 0; i < FLA_TILE; i += D_LANES) same |=
-        vi_equal(buckets + i, bucket) << i;
+    UNROLL
+    for (size_t i = 0; i < FLA_TILE; i += D_LANES)
+        same |= vi_equal(buckets + i, bucket) << i;
     return same;
 }
 

@@ -138,7 +138,7 @@ static fla_status hash_matrix(const fla_model *model, fla_context *context,
     if (status == FLA_ERR_CANCELLED)
         fla_fail(err, status, "hashing was cancelled");
     else if (status != FLA_OK)
-        status = fla_rows_describe_fault(rows, model, "rows", err);
+        status = fla_rows_describe_fault(context, call, rows, model, "rows", err);
 done:
     for (unsigned i = 0; work.hashers != NULL && i < threads; i++)
         fla_hasher_clear(&work.hashers[i]);

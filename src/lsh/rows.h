@@ -36,9 +36,11 @@ fla_pack_fn *fla_pack_to_f64(const fla_kernels *kernels, fla_dtype dtype);
 /*
  * After a fast path found that something is wrong with these rows: find the first row at
  * fault, count the others, and describe it.  Looks for NaN and infinity in every row,
- * then (with a model) for a bucket beyond int64.  One pass over the rows, on this thread.
+ * then (with a model) for a bucket beyond int64.  FLA_ERR_CANCELLED when the call says
+ * stop.
  */
-fla_status fla_rows_describe_fault(const fla_matrix *rows, const fla_model *model,
+fla_status fla_rows_describe_fault(fla_context *context, const fla_call *call,
+                                   const fla_matrix *rows, const fla_model *model,
                                    const char *argument, fla_error *err);
 
 #endif

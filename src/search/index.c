@@ -50,7 +50,7 @@ static fla_status check_rows(fla_context *context, const fla_call *call,
     if (status == FLA_ERR_CANCELLED)
         fla_fail(err, status, "checking rows was cancelled");
     else if (status != FLA_OK)
-        status = fla_rows_describe_fault(rows, model, "rows", err);
+        status = fla_rows_describe_fault(context, call, rows, model, "rows", err);
 done:
     for (unsigned i = 0; work.tiles != NULL && i < threads; i++)
         fla_tile_clear(&work.tiles[i]);

@@ -408,7 +408,7 @@ void fla_join_free(fla_join *join)
     fla_free(join);
 }
 
-static fla_status describe(fla_status status, const fla_join *join,
+static fla_status describe(fla_status status, const fla_join *join, const fla_call *call,
                            const fla_matrix *left, fla_error *err)
 {
     if (status == FLA_ERR_CANCELLED)
@@ -416,7 +416,8 @@ static fla_status describe(fla_status status, const fla_join *join,
     if (status == FLA_ERR_SINK)
         return fla_fail(err, status, "the sink stopped the join");
     if (status == FLA_ERR_NONFINITE || status == FLA_ERR_RANGE)
-        return fla_rows_describe_fault(left, join->model, "left", err);
+        return fla_rows_describe_fault(join->context, call, left, join->model, "left",
+                                       err);
     return status == FLA_OK ? FLA_OK : fla_fail_memory(err, "the join");
 }
 
@@ -433,7 +434,7 @@ fla_status fla_join_push(fla_join *join, const fla_call *call, const fla_matrix 
     fla_fenv_enter(&callers);
     status = join_rows(join, call, left, sink, sink_arg);
     if (status != FLA_OK)
-        status = describe(status, join, left, err);
+        status = describe(status, join, call, left, err);
     fla_fenv_leave(&callers);
     join->failed = status != FLA_OK;
     return status;

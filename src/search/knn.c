@@ -122,7 +122,8 @@ static fla_status fill_queries(fla_knn *knn, const fla_call *call, fla_error *er
     const fla_status status =
         fla_pool_run(knn->context->pool, &run, tasks, fill_task, knn);
     if (status == FLA_ERR_NONFINITE || status == FLA_ERR_RANGE)
-        return fla_rows_describe_fault(&knn->queries.rows, knn->model, "queries", err);
+        return fla_rows_describe_fault(knn->context, call, &knn->queries.rows, knn->model,
+                                       "queries", err);
     return status == FLA_OK ? FLA_OK : fail_run(status, err);
 }
 
@@ -265,7 +266,7 @@ static fla_status push_rows(fla_knn *knn, const fla_call *call, const fla_matrix
     const fla_status status =
         fla_pool_run(knn->context->pool, &run, blocks * push.ranges, push_task, &push);
     if (status == FLA_ERR_NONFINITE || status == FLA_ERR_RANGE)
-        return fla_rows_describe_fault(rows, knn->model, "rows", err);
+        return fla_rows_describe_fault(knn->context, call, rows, knn->model, "rows", err);
     return status == FLA_OK ? FLA_OK : fail_run(status, err);
 }
 
