@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+ext_state *ext_state_of(PyObject *module)
+{
+    return PyModule_GetState(module);
+}
+
 /* ---- exceptions ---------------------------------------------------------------- */
 
 static PyObject *class_for(PyObject *module, fla_status status)

@@ -1,11 +1,6 @@
 /* The extension module: its state, its method table, its start and end. */
 #include "search.h"
 
-ext_state *ext_state_of(PyObject *module)
-{
-    return PyModule_GetState(module);
-}
-
 static PyObject *set_threads(PyObject *module, PyObject *argument)
 {
     ext_state *state = ext_state_of(module);

@@ -1,11 +1,9 @@
-/* Buckets of rows, 16 rows at a time, and of whole matrices over the pool. */
+/* Buckets of rows, 16 rows at a time. */
 #include "lsh/hash.h"
 
 #include <math.h>
 
 #include "base/alloc.h"
-#include "base/error.h"
-#include "base/fenv.h"
 #include "lsh/model.h"
 
 bool fla_buckets_surely_fit(const fla_model *model, double peak)
@@ -85,85 +83,5 @@ fla_status fla_hash_rows(fla_hasher *hasher, const fla_matrix *rows, int64_t *ou
             status = take_buckets(hasher, left < FLA_GROUP ? left : FLA_GROUP,
                                   out + i * hasher->model->tables);
     }
-    return status;
-}
-
-/* ---- whole matrices ------------------------------------------------------------ */
-
-typedef struct hash_work {
-    const fla_matrix *rows;
-    int64_t *out;
-    fla_hasher *hashers; /* one a worker */
-    size_t rows_per_task;
-} hash_work;
-
-/* Values of work between two looks at the stop flag: well below 2 ms on any tier. */
-enum { VALUES_PER_POLL = 1 << 20 };
-
-static void hash_task(fla_job *job, void *arg, size_t task, unsigned worker)
-{
-    const hash_work *work = arg;
-    fla_hasher *hasher = &work->hashers[worker];
-    const size_t first = task * work->rows_per_task;
-    const size_t left = work->rows->rows - first;
-    const fla_matrix part = fla_rows_slice(
-        work->rows, first, left < work->rows_per_task ? left : work->rows_per_task);
-    const fla_status status =
-        fla_hash_rows(hasher, &part, work->out + first * hasher->model->tables);
-    if (status != FLA_OK)
-        fla_job_fail(job, status);
-    fla_job_advance(job, part.rows);
-}
-
-static fla_status hash_matrix(const fla_model *model, fla_context *context,
-                              const fla_call *call, const fla_matrix *rows, int64_t *out,
-                              fla_error *err)
-{
-    const unsigned threads = fla_call_threads(call, context->pool);
-    const size_t values = model->dim * model->tables; /* at most 2^26, see model.c */
-    const size_t groups = 1 + VALUES_PER_POLL / (values * FLA_GROUP);
-    fla_status status = FLA_OK;
-    hash_work work = {.rows = rows, .out = out, .rows_per_task = groups * FLA_GROUP};
-    work.hashers = fla_alloc_zeroed(threads, sizeof *work.hashers);
-    bool room = work.hashers != NULL;
-    for (unsigned i = 0; room && i < threads; i++)
-        room = fla_hasher_init(&work.hashers[i], context->kernels, model);
-    if (!room) {
-        status = fla_fail_memory(err, "hashing");
-        goto done;
-    }
-    const size_t tasks = (rows->rows + work.rows_per_task - 1) / work.rows_per_task;
-    fla_run run = fla_run_begin(call, rows->rows);
-    status = fla_pool_run(context->pool, &run, tasks, hash_task, &work);
-    if (status == FLA_ERR_CANCELLED)
-        fla_fail(err, status, "hashing was cancelled");
-    else if (status != FLA_OK)
-        status = fla_rows_describe_fault(context, call, rows, model, "rows", err);
-done:
-    for (unsigned i = 0; work.hashers != NULL && i < threads; i++)
-        fla_hasher_clear(&work.hashers[i]);
-    fla_free(work.hashers);
-    return status;
-}
-
-fla_status fla_model_hash(const fla_model *model, fla_context *context,
-                          const fla_call *call, const fla_matrix *rows, int64_t *out,
-                          size_t out_len, fla_error *err)
-{
-    size_t wanted;
-    fenv_t callers;
-    fla_status status = fla_rows_check_shape(rows, model->dim, "rows", err);
-    if (status != FLA_OK)
-        return status;
-    if (!fla_size_mul(rows->rows, model->tables, &wanted) || out_len != wanted)
-        return fla_fail_argument(err, FLA_ERR_SHAPE, "out",
-                                 "out must have %zu rows x %zu hash tables, got %zu "
-                                 "elements",
-                                 rows->rows, model->tables, out_len);
-    if (rows->rows == 0)
-        return FLA_OK;
-    fla_fenv_enter(&callers);
-    status = hash_matrix(model, context, call, rows, out, err);
-    fla_fenv_leave(&callers);
     return status;
 }

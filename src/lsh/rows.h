@@ -1,4 +1,4 @@
-/* Borrowed rows: addressing, checking their shape, and naming what is wrong with them. */
+/* Borrowed rows: addressing, widening, checking their shape. */
 #ifndef FLA_LSH_ROWS_H
 #define FLA_LSH_ROWS_H
 
@@ -32,15 +32,5 @@ fla_status fla_rows_check_shape(const fla_matrix *rows, size_t dim, const char *
 /* The pack kernels for rows of this type. */
 fla_pack_fn *fla_pack_to_f32(const fla_kernels *kernels, fla_dtype dtype);
 fla_pack_fn *fla_pack_to_f64(const fla_kernels *kernels, fla_dtype dtype);
-
-/*
- * After a fast path found that something is wrong with these rows: find the first row at
- * fault, count the others, and describe it.  Looks for NaN and infinity in every row,
- * then (with a model) for a bucket beyond int64.  FLA_ERR_CANCELLED when the call says
- * stop.
- */
-fla_status fla_rows_describe_fault(fla_context *context, const fla_call *call,
-                                   const fla_matrix *rows, const fla_model *model,
-                                   const char *argument, fla_error *err);
 
 #endif

@@ -12,7 +12,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/fenv.h"
-#include "lsh/model.h"
+#include "lsh/faults.h"
 #include "search/index.h"
 #include "search/options.h"
 #include "search/scan.h"

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/fenv.h"
+#include "lsh/faults.h"
 #include "lsh/model.h"
 #include "search/index.h"
 #include "search/options.h"
