@@ -21,15 +21,20 @@ help:
 # ---- set-up ----------------------------------------------------------------------------
 
 .venv/tools: tools/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"Python 3.11 or later is needed: make PYTHON=/path/to/python3.11")'
+	@echo "Setting up .venv: build tools and run-time packages"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -r tools/requirements.txt
 	@touch $@
 
 .venv/tests: tools/requirements-test.txt .venv/tools
+	@echo "Setting up .venv: packages for tests, checks and benchmarks"
 	$(BIN)/pip install -q -r tools/requirements-test.txt
 	@touch $@
 
 .venv/package: .venv/tools $(CORE) $(PACKAGE) README.md
+	@echo "Building the package"
 	$(BIN)/pip install -q --no-deps --no-build-isolation --force-reinstall \
 		-C cmake.define.FLA_WERROR=ON .
 	@touch $@

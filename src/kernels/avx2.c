@@ -129,11 +129,7 @@ static inline void vd_transpose(vd b[4])
     b[3] = _mm256_permute2f128_pd(t1, t3, 0x31);
 }
 
-/* The table left over when their number is odd. */
-#define FLA_PROJECT_REST                                             \
-    if (t < tables)                                                  \
-        project_tables(group, dim, vectors + t * dim, 1, reciprocal, \
-                       buckets + t * FLA_GROUP);
+#define FLA_TABLES_LEFT(each) each(1)
 
 #include "kernels/lanes.h"
 

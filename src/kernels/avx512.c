@@ -138,35 +138,7 @@ static inline void vd_transpose(vd b[8])
     }
 }
 
-/* The tables left over, 1 to 7, as one register block. */
-#define FLA_PROJECT_REST                                                 \
-    vectors += t * dim;                                                  \
-    buckets += t * FLA_GROUP;                                            \
-    switch (tables - t) {                                                \
-        case 7:                                                          \
-            project_tables(group, dim, vectors, 7, reciprocal, buckets); \
-            break;                                                       \
-        case 6:                                                          \
-            project_tables(group, dim, vectors, 6, reciprocal, buckets); \
-            break;                                                       \
-        case 5:                                                          \
-            project_tables(group, dim, vectors, 5, reciprocal, buckets); \
-            break;                                                       \
-        case 4:                                                          \
-            project_tables(group, dim, vectors, 4, reciprocal, buckets); \
-            break;                                                       \
-        case 3:                                                          \
-            project_tables(group, dim, vectors, 3, reciprocal, buckets); \
-            break;                                                       \
-        case 2:                                                          \
-            project_tables(group, dim, vectors, 2, reciprocal, buckets); \
-            break;                                                       \
-        case 1:                                                          \
-            project_tables(group, dim, vectors, 1, reciprocal, buckets); \
-            break;                                                       \
-        default:                                                         \
-            break;                                                       \
-    }
+#define FLA_TABLES_LEFT(each) each(7) each(6) each(5) each(4) each(3) each(2) each(1)
 
 #include "kernels/lanes.h"
 

@@ -209,6 +209,13 @@ INLINE void project_tables(const double *group, size_t dim, const double *vector
     }
 }
 
+/* The tables left over, n of them, as one register block. */
+#define FLA_PROJECT_LEFT(n)                                          \
+    case n:                                                          \
+        project_tables(group, dim, vectors + t * dim, n, reciprocal, \
+                       buckets + t * FLA_GROUP);                     \
+        break;
+
 static void project_f64(const double *group, size_t dim, const double *vectors,
                         size_t tables, double reciprocal, double *buckets)
 {
@@ -216,7 +223,11 @@ static void project_f64(const double *group, size_t dim, const double *vectors,
     for (; t + TABLES <= tables; t += TABLES)
         project_tables(group, dim, vectors + t * dim, TABLES, reciprocal,
                        buckets + t * FLA_GROUP);
-    FLA_PROJECT_REST
+    switch (tables - t) {
+        FLA_TABLES_LEFT(FLA_PROJECT_LEFT)
+        default:
+            break;
+    }
 }
 
 /* ---- buckets --------------------------------------------------------------------- */
