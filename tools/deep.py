@@ -1,7 +1,8 @@
-"""The long checks: sanitizers, valgrind, kills, sizes beyond 32 bits.
+"""The long checks: sanitizers, valgrind, foreign processors, kills, sizes beyond 32 bits.
 
 Each step runs to its end whatever the others do; the summary says which failed.  A tool
-that is missing is a failure, not a skip.
+that is missing is a failure, not a skip; Debian has them as valgrind, qemu-user,
+gcc-aarch64-linux-gnu and libc6-dev-arm64-cross.
 """
 
 import os
@@ -23,6 +24,7 @@ def run(*command: str | Path, **environment: str) -> None:
         [str(part) for part in command],
         check=True,
         cwd=ROOT,
+        timeout=900,
         env={**os.environ, **environment},
     )
 
@@ -59,19 +61,51 @@ def threads() -> None:
     ctest(folder, "-E", "test_fork")
 
 
+def tool(name: str) -> str:
+    """Find a program that the system must have."""
+    path = shutil.which(name)
+    if path is None:
+        raise FileNotFoundError(f"{name} is not installed")
+    return path
+
+
+def programs(folder: Path, *without: str) -> list[Path]:
+    """Find the test programs of a build."""
+    found = [test for test in sorted(folder.glob("test_*")) if test.is_file()]
+    if not found:
+        raise FileNotFoundError("no test programs were built")
+    return [program for program in found if program.name not in without]
+
+
 def valgrind() -> None:
     """Run the C tests under memcheck, which has no AVX-512: the AVX2 tier is the best."""
-    tool = shutil.which("valgrind")
-    if tool is None:
-        raise FileNotFoundError("valgrind is not installed")
+    command = [tool("valgrind"), "--error-exitcode=9", "--leak-check=full", "--quiet"]
     folder = build("valgrind", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
-    options = ["--error-exitcode=9", "--leak-check=full", "--quiet", "--fair-sched=yes"]
-    tests = sorted(folder.glob("test_*"))
-    programs = [test for test in tests if test.is_file() and test.name != "test_fork"]
-    if not programs:
-        raise FileNotFoundError("no test programs were built")
-    for program in programs:
-        run(tool, *options, program)
+    for program in programs(folder, "test_fork"):
+        run(*command, "--fair-sched=yes", program)
+
+
+def old_processor() -> None:
+    """Run the C tests on an emulated x86 without AVX: no other tier may be touched.
+
+    The emulator cannot fork a process that has threads.
+    """
+    emulator = tool("qemu-x86_64")
+    for program in programs(build("c"), "test_fork"):
+        run(emulator, "-cpu", "Nehalem", program)
+
+
+def aarch64() -> None:
+    """Run the C tests, cross-compiled, on an emulated 64-bit Arm: the scalar tier."""
+    emulator = f"{tool('qemu-aarch64')};-L;/usr/aarch64-linux-gnu"
+    folder = build(
+        "aarch64",
+        "-DCMAKE_SYSTEM_NAME=Linux",
+        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+        f"-DCMAKE_C_COMPILER={tool('aarch64-linux-gnu-gcc')}",
+        f"-DCMAKE_CROSSCOMPILING_EMULATOR={emulator}",
+    )
+    ctest(folder, "-E", "test_fork")
 
 
 def every_tier() -> None:
@@ -92,6 +126,8 @@ STEPS: list[Callable[[], None]] = [
     address_and_undefined,
     threads,
     valgrind,
+    old_processor,
+    aarch64,
     every_tier,
     deep_tests,
 ]
@@ -105,11 +141,12 @@ def main() -> int:
         if wanted and step.__name__ not in wanted:
             continue
         start = time.monotonic()
-        print(f"==== {step.__name__}: {step.__doc__}", flush=True)
+        title = (step.__doc__ or "").splitlines()[0]
+        print(f"==== {step.__name__}: {title}", flush=True)
         try:
             step()
             outcome = "ok"
-        except (subprocess.CalledProcessError, FileNotFoundError) as error:
+        except (subprocess.SubprocessError, FileNotFoundError) as error:
             outcome = f"FAILED: {error}"
         results.append((step.__name__, time.monotonic() - start, outcome))
     print()

@@ -45,6 +45,19 @@ def as_rows(vectors: ArrayLike, name: str, dim: int | None = None) -> NDArray[An
     ArrowError
         If an Arrow array holds anything else.
     """
+    return _for_core(_as_matrix(vectors, name, dim))
+
+
+def dim_of(vectors: ArrayLike, name: str) -> int:
+    """Read the dimension of vectors, and no value; errors as in `as_rows`."""
+    dim: int = _as_matrix(vectors, name, None).shape[1]
+    if dim == 0:
+        raise DimensionError(f"{name}: cannot read a dimension from an empty array")
+    return dim
+
+
+def _as_matrix(vectors: ArrayLike, name: str, dim: int | None) -> NDArray[Any]:
+    """Give vectors as a 2-D array of whatever numbers they are."""
     if hasattr(vectors, "__arrow_c_array__"):
         array = ArrowColumn(name, *vectors.__arrow_c_array__()).view_rows(0, name)
     else:
@@ -58,7 +71,7 @@ def as_rows(vectors: ArrayLike, name: str, dim: int | None = None) -> NDArray[An
             f"got {array.ndim}-D of shape {array.shape}{hint}"
         )
     _check_dim(array, name, dim)
-    return _for_core(array)
+    return array
 
 
 def as_query(query: ArrayLike, name: str, dim: int) -> NDArray[Any]:

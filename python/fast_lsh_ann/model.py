@@ -14,10 +14,11 @@ from fast_lsh_ann._inputs import (
     as_rows,
     as_threshold,
     as_upper,
+    dim_of,
 )
 from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._search import join_indexes, search_rows
-from fast_lsh_ann.errors import DimensionError, InputTypeError, ParameterError
+from fast_lsh_ann.errors import InputTypeError, ParameterError
 from fast_lsh_ann.index import LSHIndex
 
 __all__ = ["BucketedRandomProjectionLSH", "BucketedRandomProjectionLSHModel"]
@@ -146,10 +147,7 @@ class BucketedRandomProjectionLSH:
         InputTypeError, DimensionError
             If `vectors` is not a 2-D array of real numbers.
         """
-        dim = as_rows(vectors, "vectors").shape[1]
-        if dim == 0:
-            raise DimensionError("vectors: cannot read a dimension from an empty array")
-        return self.create_model(dim)
+        return self.create_model(dim_of(vectors, "vectors"))
 
     def create_model(self, dim: int) -> "BucketedRandomProjectionLSHModel":
         """Make a model for vectors of a given dimension.

@@ -74,6 +74,17 @@ fla_status fla_fail_row(fla_error *err, fla_status status, const char *argument,
     return status;
 }
 
+fla_status fla_check_struct(size_t struct_size, size_t known_size, const char *type,
+                            fla_error *err)
+{
+    if (struct_size >= known_size)
+        return FLA_OK;
+    return fla_fail_argument(err, FLA_ERR_ARGUMENT, "struct_size",
+                             "struct_size of %s is %zu, at least %zu is known here: call "
+                             "%s_init before setting fields",
+                             type, struct_size, known_size, type);
+}
+
 fla_status fla_fail_memory(fla_error *err, const char *purpose)
 {
     return fla_fail(err, FLA_ERR_MEMORY, "out of memory for %s", purpose);

@@ -23,6 +23,14 @@ fla_status fla_fail_row(fla_error *err, fla_status status, const char *argument,
 fla_status fla_fail_argument(fla_error *err, fla_status status, const char *argument,
                              const char *format, ...) FLA_PRINTF(4, 5);
 
+/*
+ * Check an option struct's leading size: FLA_OK, or FLA_ERR_ARGUMENT naming the _init
+ * function that was not called.  A larger size is a newer caller's, whose further fields
+ * are not read.
+ */
+fla_status fla_check_struct(size_t struct_size, size_t known_size, const char *type,
+                            fla_error *err);
+
 /* "out of memory", with what the memory was for. */
 fla_status fla_fail_memory(fla_error *err, const char *purpose);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/error.h"
 #include "base/fenv.h"
 
 /* How often the calling thread asks the call's callbacks, and how long it sleeps at most.
@@ -61,6 +62,13 @@ fla_pool *fla_pool_create(unsigned threads)
 unsigned fla_pool_threads(const fla_pool *pool)
 {
     return pool->threads;
+}
+
+fla_status fla_call_check(const fla_call *call, fla_error *err)
+{
+    return call == NULL
+               ? FLA_OK
+               : fla_check_struct(call->struct_size, sizeof *call, "fla_call", err);
 }
 
 unsigned fla_call_threads(const fla_call *call, const fla_pool *pool)

@@ -12,6 +12,9 @@ fla_pool *fla_pool_create(unsigned threads); /* NULL: no memory */
 void fla_pool_free(fla_pool *pool);          /* NULL is fine; no job may be running */
 unsigned fla_pool_threads(const fla_pool *pool);
 
+/* FLA_OK for NULL and for a call that fla_call_init made. */
+fla_status fla_call_check(const fla_call *call, fla_error *err);
+
 /* Threads a call may use: what it asks for, at most the pool's. */
 unsigned fla_call_threads(const fla_call *call, const fla_pool *pool);
 

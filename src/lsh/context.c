@@ -95,8 +95,12 @@ fla_status fla_context_create(const fla_context_options *options, fla_context **
     const fla_kernels *kernels;
     unsigned threads;
     *out = NULL;
-    fla_status status =
-        choose_kernels(options != NULL ? options->simd : NULL, &kernels, err);
+    fla_status status = FLA_OK;
+    if (options != NULL)
+        status = fla_check_struct(options->struct_size, sizeof *options,
+                                  "fla_context_options", err);
+    if (status == FLA_OK)
+        status = choose_kernels(options != NULL ? options->simd : NULL, &kernels, err);
     if (status != FLA_OK)
         return status;
     status = choose_threads(options != NULL ? options->threads : 0, &threads, err);

@@ -81,6 +81,10 @@ static fla_status check_options(const fla_model_options *options, size_t dim,
                                 fla_error *err)
 {
     const double w = options->bucket_length;
+    const fla_status status =
+        fla_check_struct(options->struct_size, sizeof *options, "fla_model_options", err);
+    if (status != FLA_OK)
+        return status;
     if (!(w > 0 && isfinite(w) && isfinite(1 / w)))
         return fla_fail_argument(err, FLA_ERR_ARGUMENT, "bucket_length",
                                  "bucket_length must be positive and finite, with a "

@@ -68,7 +68,9 @@ fla_status fla_model_hash(const fla_model *model, fla_context *context,
 {
     size_t wanted;
     fenv_t callers;
-    fla_status status = fla_rows_check_shape(rows, model->dim, "rows", err);
+    fla_status status = fla_call_check(call, err);
+    if (status == FLA_OK)
+        status = fla_rows_check_shape(rows, model->dim, "rows", err);
     if (status != FLA_OK)
         return status;
     if (!fla_size_mul(rows->rows, model->tables, &wanted) || out_len != wanted)

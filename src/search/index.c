@@ -64,8 +64,9 @@ fla_status fla_index_create(fla_context *context, const fla_call *call,
                             fla_index **out, fla_error *err)
 {
     *out = NULL;
-    fla_status status =
-        fla_rows_check_shape(rows, model != NULL ? model->dim : 0, "rows", err);
+    fla_status status = fla_call_check(call, err);
+    if (status == FLA_OK)
+        status = fla_rows_check_shape(rows, model != NULL ? model->dim : 0, "rows", err);
     if (status == FLA_OK && rows->rows > 0) {
         fenv_t callers;
         fla_fenv_enter(&callers);

@@ -428,7 +428,9 @@ fla_status fla_join_push(fla_join *join, const fla_call *call, const fla_matrix 
     if (join->failed)
         return fla_fail(err, FLA_ERR_ARGUMENT,
                         "this join failed before: free it and make a new one");
-    fla_status status = fla_rows_check_shape(left, join->right.dim, "left", err);
+    fla_status status = fla_call_check(call, err);
+    if (status == FLA_OK)
+        status = fla_rows_check_shape(left, join->right.dim, "left", err);
     if (status != FLA_OK || left->rows == 0 || join->right.rows == 0)
         return status;
     fla_fenv_enter(&callers);

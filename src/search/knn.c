@@ -147,7 +147,9 @@ fla_status fla_knn_create(fla_context *context, const fla_call *call,
     fla_search_options read;
     fenv_t callers;
     *out = NULL;
-    fla_status status = fla_search_options_read(options, &model, &read, err);
+    fla_status status = fla_call_check(call, err);
+    if (status == FLA_OK)
+        status = fla_search_options_read(options, &model, &read, err);
     if (status != FLA_OK)
         return status;
     if (k < 1)
@@ -278,7 +280,9 @@ fla_status fla_knn_push(fla_knn *knn, const fla_call *call, const fla_matrix *ro
     if (knn->failed)
         return fla_fail(err, FLA_ERR_ARGUMENT,
                         "this search failed before: free it and make a new one");
-    fla_status status = fla_rows_check_shape(rows, knn->queries.rows.dim, "rows", err);
+    fla_status status = fla_call_check(call, err);
+    if (status == FLA_OK)
+        status = fla_rows_check_shape(rows, knn->queries.rows.dim, "rows", err);
     if (status != FLA_OK || rows->rows == 0 || knn->queries.n == 0)
         return status;
     fla_fenv_enter(&callers);
@@ -347,6 +351,9 @@ fla_status fla_knn_finish(fla_knn *knn, const fla_call *call, size_t width,
     if (knn->failed)
         return fla_fail(err, FLA_ERR_ARGUMENT,
                         "this search failed or was finished before: make a new one");
+    fla_status status = fla_call_check(call, err);
+    if (status != FLA_OK)
+        return status;
     if (width < most)
         return fla_fail_argument(err, FLA_ERR_SHAPE, "width",
                                  "width must be at least %llu, got %zu",
@@ -355,8 +362,7 @@ fla_status fla_knn_finish(fla_knn *knn, const fla_call *call, size_t width,
     knn_finish finish = {knn, width, indices, distances, counts};
     const size_t tasks = n / FINISH_QUERIES + (n % FINISH_QUERIES != 0);
     fla_run run = fla_run_begin(call, 0);
-    const fla_status status =
-        fla_pool_run(knn->context->pool, &run, tasks, finish_task, &finish);
+    status = fla_pool_run(knn->context->pool, &run, tasks, finish_task, &finish);
     return status == FLA_OK ? FLA_OK : fail_run(status, err);
 }
 

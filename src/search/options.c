@@ -15,10 +15,14 @@ fla_status fla_search_options_read(const fla_search_options *callers,
                                    const fla_model **model, fla_search_options *out,
                                    fla_error *err)
 {
-    if (callers != NULL)
+    fla_search_options_init(out);
+    if (callers != NULL) {
+        const fla_status status = fla_check_struct(callers->struct_size, sizeof *callers,
+                                                   "fla_search_options", err);
+        if (status != FLA_OK)
+            return status;
         *out = *callers;
-    else
-        fla_search_options_init(out);
+    }
     if (out->min_collisions == 0) {
         *model = NULL;
         return FLA_OK;

@@ -398,6 +398,7 @@ static void arguments_out_of_range_are_refused(void)
     fla_error err;
     fla_knn *knn;
     fla_model *m;
+    fla_index *index;
     fla_join *join;
     fla_context *c;
     fla_model_options options;
@@ -440,6 +441,20 @@ static void arguments_out_of_range_are_refused(void)
           "threshold NaN");
     CHECK(fla_model_hash(model, context, NULL, &rows, out, 5, &err) == FLA_ERR_SHAPE,
           "out_len");
+    fla_call unready = {0};
+    CHECK(fla_index_create(context, &unready, model, &rows, &index, &err) ==
+                  FLA_ERR_ARGUMENT &&
+              strstr(err.message, "fla_call_init") != NULL,
+          "%s", err.message);
+    options.struct_size = 0;
+    CHECK(fla_model_create(&options, 3, &m, &err) == FLA_ERR_ARGUMENT &&
+              strstr(err.message, "fla_model_options_init") != NULL,
+          "%s", err.message);
+    search.struct_size = 8;
+    CHECK(fla_knn_create(context, NULL, model, &rows, 1, &search, &knn, &err) ==
+                  FLA_ERR_ARGUMENT &&
+              strstr(err.message, "fla_search_options_init") != NULL,
+          "%s", err.message);
     const fla_context_options bad_tier = {sizeof bad_tier, 0, "mmx"};
     CHECK(fla_context_create(&bad_tier, &c, &err) == FLA_ERR_SIMD &&
               strstr(err.message, "scalar") != NULL,
