@@ -35,7 +35,6 @@ typedef struct crew {
     pthread_mutex_t mutex;
     pthread_cond_t work, done;
     fla_job *job;     /* NULL between jobs */
-    uint64_t jobs;    /* published so far, so that no worker joins one twice */
     unsigned wanted;  /* workers that may still join the job */
     unsigned joined;  /* workers that have: their worker numbers are 1, 2, ... */
     unsigned running; /* of those, still inside */
@@ -136,18 +135,16 @@ static void work_on(fla_job *job, unsigned worker)
 static void *worker_main(void *arg)
 {
     crew *c = arg;
-    uint64_t seen = 0;
     fenv_t unused;
     fla_fenv_enter(&unused); /* threads inherit their creator's environment */
     pthread_mutex_lock(&c->mutex);
     while (!c->quit) {
-        if (c->job == NULL || c->jobs == seen || c->wanted == 0) {
+        if (c->job == NULL || c->wanted == 0) {
             pthread_cond_wait(&c->work, &c->mutex);
             continue;
         }
         fla_job *job = c->job;
         const unsigned worker = ++c->joined;
-        seen = c->jobs;
         c->wanted--;
         c->running++;
         pthread_mutex_unlock(&c->mutex);
@@ -234,7 +231,6 @@ static void crew_publish(crew *c, fla_job *job, unsigned workers)
 {
     pthread_mutex_lock(&c->mutex);
     c->job = job;
-    c->jobs++;
     c->wanted = workers;
     c->joined = 0;
     pthread_cond_broadcast(&c->work);

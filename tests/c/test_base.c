@@ -202,7 +202,7 @@ static void a_nested_call_runs_on_its_own_thread(void)
 }
 
 typedef struct asked {
-    int cancelled_after, asked;
+    int cancelled_after, asked, reports;
     uint64_t done, total;
     bool went_back;
 } asked;
@@ -216,6 +216,7 @@ static bool cancel(void *arg)
 static void progress(void *arg, uint64_t done, uint64_t total)
 {
     asked *a = arg;
+    a->reports++;
     a->went_back |= done < a->done;
     a->done = done;
     a->total = total;
@@ -284,6 +285,7 @@ static void progress_grows_and_ends_at_the_total(void)
     CHECK(fla_pool_run(pool, &run, 1000, note_task, &s) == FLA_OK, "run");
     CHECK(a.done == 1007 && a.total == 1007 && !a.went_back, "done %llu",
           (unsigned long long)a.done);
+    CHECK(a.reports >= 1 && a.reports < 30, "%d reports in about 50 ms", a.reports);
     fla_pool_free(pool);
 }
 

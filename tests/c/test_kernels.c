@@ -168,18 +168,26 @@ static void every_tier_measures_alike(void)
     each_tier("distance", distance_matches);
 }
 
-/* What scalar computes, written down: no step is fused, none is reordered. */
-static void the_order_of_a_distance_shows(void)
+/*
+ * (1 + 2^-30)^2 rounds to 1 + 2^-29, and each addition to a sum near 2^24 is then a tie
+ * that loses the 2^-29.  Fused, the 2^-60 survives and breaks every tie upwards.
+ */
+static void a_distance_is_not_fused(const fla_kernels *k)
 {
-    const double row[3] = {0x1p27 + 1, 0x1p-26, 0x1p-26}, query[3] = {0};
+    const double x = 1 + 0x1p-30, query[9] = {0};
+    const double row[9] = {0x1p12, x, x, x, x, x, x, x, x};
     const void *rows[FLA_PAIRS] = {row, row, row, row};
-    double got[FLA_PAIRS], sum = 0;
-    fla_kernels_scalar.distance_f64(rows, 3, query, got);
-    for (size_t j = 0; j < 3; j++) {
-        volatile double square = row[j] * row[j];
-        sum += square;
-    }
-    CHECK(got[0] == sqrt(sum), "got %a, want %a", got[0], sqrt(sum));
+    double got[FLA_PAIRS];
+    k->distance_f64(rows, 9, query, got);
+    CHECK(got[3] == sqrt(0x1p24 + 8), "%s: %a, want %a", k->name, got[3],
+          sqrt(0x1p24 + 8));
+}
+
+static void no_tier_fuses_distances(void)
+{
+    for (size_t t = 0; fla_kernels_at(t) != NULL; t++)
+        if ((fla_kernels_at(t)->needs & ~fla_cpu_detect()) == 0)
+            a_distance_is_not_fused(fla_kernels_at(t));
 }
 
 /* (1 + 2^-30)^2 - (1 + 2^-29) is 2^-60 exactly, and 0 if the product is rounded first. */
@@ -290,6 +298,11 @@ static void limits_never_shrink_below_the_radius(void)
                   "radius %g with rounding", radii[r]);
         }
     }
+    for (size_t i = 0; i < 1000; i++) { /* float rounds up, never to the nearest */
+        const double radius = fabs(data_value());
+        const double least = radius * radius / (1 - 103 * 0x1p-24);
+        CHECK((double)fla_filter_limit(radius, 0, 100) >= least, "radius %a", radius);
+    }
     CHECK(isinf(fla_filter_limit(INFINITY, 0, 3)), "no radius, no limit");
     CHECK(isinf(fla_filter_limit(1, INFINITY, 3)), "unbounded rounding, no limit");
     CHECK(isinf(fla_filter_limit(1, 0, (size_t)1 << 23)), "too many roundings, no limit");
@@ -319,7 +332,7 @@ int main(void)
     RUN(every_tier_sees_nan_and_infinity);
     RUN(every_tier_projects_alike);
     RUN(every_tier_measures_alike);
-    RUN(the_order_of_a_distance_shows);
+    RUN(no_tier_fuses_distances);
     RUN(the_projection_is_fused);
     RUN(every_tier_matches_buckets);
     RUN(no_tier_loses_a_row_within_the_radius);

@@ -126,6 +126,8 @@ static fla_status search_in_blocks(fla_context *with, uint64_t min_collisions,
     if (status == FLA_OK)
         status = fla_knn_finish(knn, NULL, K, out->indices[0], out->distances[0],
                                 out->counts, err);
+    CHECK(fla_knn_push(knn, NULL, &queries, NULL) == FLA_ERR_ARGUMENT,
+          "rows were taken after the end");
     fla_knn_free(knn);
     return status;
 }
@@ -307,7 +309,9 @@ static void left_blocks_join_like_one(void)
 /* More pairs than a task's buffer holds, for many left rows and for a single one. */
 static void a_flood_of_pairs_leaves_in_order_and_in_bounds(void)
 {
-    enum { WIDE = 300000, FEW = 5 };
+    enum { WIDE = 600000, FEW = 3 };
+    const fla_context_options one_thread = {sizeof one_thread, 1, NULL};
+    fla_context *one; /* so that a single row takes more than one wave */
     float *values = calloc(WIDE, sizeof *values);
     collected c = {0};
     fla_index *left, *right;
@@ -317,9 +321,10 @@ static void a_flood_of_pairs_leaves_in_order_and_in_bounds(void)
     const fla_matrix few = {values, FEW, 1, sizeof *values, 0, FLA_F32};
     fla_search_options_init(&exact);
     exact.min_collisions = 0;
+    CHECK(fla_context_create(&one_thread, &one, &err) == FLA_OK, "context");
     CHECK(fla_index_create(context, NULL, NULL, &wide, &right, &err) == FLA_OK, "right");
     CHECK(fla_index_create(context, NULL, NULL, &few, &left, &err) == FLA_OK, "left");
-    CHECK(fla_similarity_join(left, context, NULL, right, 0, &exact, collect, &c, &err) ==
+    CHECK(fla_similarity_join(left, one, NULL, right, 0, &exact, collect, &c, &err) ==
               FLA_OK,
           "few x wide");
     CHECK(c.n == (size_t)FEW * WIDE && !c.out_of_order, "%zu pairs", c.n);
@@ -329,12 +334,13 @@ static void a_flood_of_pairs_leaves_in_order_and_in_bounds(void)
           "wide x few");
     CHECK(c.n == (size_t)FEW * WIDE && !c.out_of_order, "%zu pairs", c.n);
     c.stop_after = c.calls + 2;
-    CHECK(fla_similarity_join(left, context, NULL, right, 0, &exact, collect, &c, &err) ==
+    CHECK(fla_similarity_join(left, one, NULL, right, 0, &exact, collect, &c, &err) ==
               FLA_ERR_SINK,
           "a sink that stops");
     fla_index_free(left);
     fla_index_free(right);
     free(c.pairs);
+    fla_context_free(one);
     free(values);
 }
 
