@@ -147,10 +147,6 @@ def _refuse_none(array: NDArray[Any], name: str) -> None:
 
 def _check_dim(array: NDArray[Any], name: str, dim: int | None) -> None:
     got = array.shape[1]
-    if got == 0 and array.shape[0] > 0:
-        raise DimensionError(
-            f"{name}: rows need at least 1 value, got {array.shape[0]} x 0"
-        )
     if dim is not None and got != dim and not (got == 0 and array.shape[0] == 0):
         raise DimensionError(f"{name}: wanted vectors of dimension {dim}, got {got}")
 
