@@ -258,6 +258,11 @@ static fla_status search_rows(fla_context *context, const fla_call *call,
 {
     fla_knn *knn;
     const size_t width = k < rows->rows ? k : rows->rows;
+    if ((size_t)out->distances.len / sizeof(double) != queries->rows * width) {
+        PyOS_snprintf(err->message, sizeof err->message,
+                      "the outputs must have %zu x %zu elements", queries->rows, width);
+        return FLA_ERR_SHAPE;
+    }
     fla_status status =
         fla_knn_create(context, call, model, queries, k, options, &knn, err);
     if (status != FLA_OK)
@@ -281,7 +286,7 @@ PyObject *ext_rows_neighbors(PyObject *module, PyObject *args)
     fla_matrix rows, queries;
     const fla_model *model;
     const char *rows_name, *queries_name;
-    fla_error err = {0};
+    fla_error err = {.row = -1, .column = -1};
     ext_call c;
     if (!PyArg_ParseTuple(args, "OOOKKOOOO(ss):rows_neighbors", &model_object,
                           &rows_object, &queries_object, &k, &min_collisions, &outputs[0],

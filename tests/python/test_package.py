@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import fast_lsh_ann
+import numpy as np
 import pytest
 from conftest import Run
 from fast_lsh_ann import _core, errors
@@ -24,6 +25,7 @@ import os, sys, time
 import numpy
 threads, start = len(os.listdir("/proc/self/task")), time.perf_counter()
 import fast_lsh_ann
+import numpy as np
 print(time.perf_counter() - start)
 assert len(os.listdir("/proc/self/task")) == threads
 print(*sorted({name.split(".")[0] for name in sys.modules}))
@@ -119,3 +121,16 @@ def test_public_classes_and_functions_have_examples_that_run() -> None:
     }
     for name in ("BucketedRandomProjectionLSH", "LSHIndex", "exact_nearest_neighbors"):
         assert examples[name] > 0, f"{name} has no example"
+
+
+def test_the_extension_refuses_outputs_of_another_size() -> None:
+    rows = np.zeros((5, 2), dtype=np.float32)
+    short = np.empty((5, 1), dtype=np.int64), np.empty((5, 1)), np.empty(5, np.int64)
+    index = _core.index_new(None, rows, "rows")
+    with pytest.raises(ValueError, match="5"):
+        _core.index_neighbors(index, rows, 2, 0, *short, None, "queries")
+    with pytest.raises(ValueError, match="5 x 2"):
+        _core.rows_neighbors(None, rows, rows, 2, 0, *short, None, ("rows", "queries"))
+    model = _core.model_new(1.0, 3, 1, 2, 0)
+    with pytest.raises(ValueError, match="size"):
+        _core.model_hash(model, rows, 0, short[0], None, "rows")
