@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { PATH_LINE = 4096, PATH_ROOM = 2 * PATH_LINE };
+
 uint32_t fla_cpu_detect(void)
 {
     uint32_t have = 0;
@@ -34,8 +36,7 @@ static unsigned affinity_count(void)
     return online > 0 ? (unsigned)online : 1;
 }
 
-/* Processors granted by "quota period", both in microseconds; 0 when there is no limit.
- */
+/* Processors granted by a quota per period, both in microseconds; 0: no limit. */
 static unsigned quota_count(double quota, double period)
 {
     if (!(quota > 0 && period > 0) || quota / period > 1e6)
@@ -44,10 +45,10 @@ static unsigned quota_count(double quota, double period)
     return whole > 0 ? whole : 1;
 }
 
-/* Read the first two numbers of "<folder>/<name>"; "max" reads as no number. */
+/* Read up to two numbers from "<folder>/<name>"; "max" reads as no number. */
 static int read_numbers(const char *folder, const char *name, double *a, double *b)
 {
-    char path[4224];
+    char path[PATH_ROOM + 32];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "r");
     if (file == NULL)
@@ -57,55 +58,76 @@ static int read_numbers(const char *folder, const char *name, double *a, double 
     return n < 0 ? 0 : n;
 }
 
-/* The tightest cpu.max of a cgroup v2 folder and its parents; 0 when none limits. */
-static unsigned cgroup_v2_count(const char *relative)
+/* The limit of one folder, in whichever version's files it has; 0: none. */
+static unsigned folder_count(const char *folder)
 {
-    static const char root[] = "/sys/fs/cgroup";
-    char folder[4160];
+    double quota, period, unused;
+    if (read_numbers(folder, "cpu.max", &quota, &period) == 2)
+        return quota_count(quota, period);
+    if (read_numbers(folder, "cpu.cfs_quota_us", &quota, &unused) == 1 &&
+        read_numbers(folder, "cpu.cfs_period_us", &period, &unused) == 1)
+        return quota_count(quota, period);
+    return 0;
+}
+
+/* The tightest limit of a folder and its parents up to root; 0: none. */
+static unsigned tightest_count(const char *root, const char *relative)
+{
+    char folder[PATH_ROOM];
     unsigned least = 0;
     snprintf(folder, sizeof folder, "%s%s", root, relative);
     for (;;) {
-        double quota, period;
-        if (read_numbers(folder, "cpu.max", &quota, &period) == 2) {
-            const unsigned n = quota_count(quota, period);
-            if (n > 0 && (least == 0 || n < least))
-                least = n;
-        }
+        const unsigned n = folder_count(folder);
+        if (n > 0 && (least == 0 || n < least))
+            least = n;
         char *slash = strrchr(folder, '/');
-        if (slash == NULL || (size_t)(slash - folder) < sizeof root - 1)
+        if (slash == NULL || (size_t)(slash - folder) < strlen(root))
             return least;
         *slash = '\0';
     }
 }
 
-static unsigned cgroup_v1_count(void)
+/* Whether "cpu" is one of the names in a list with commas. */
+static int lists_cpu(const char *controllers)
 {
-    double quota, period, unused;
-    if (read_numbers("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", &quota, &unused) < 1 ||
-        read_numbers("/sys/fs/cgroup/cpu", "cpu.cfs_period_us", &period, &unused) < 1)
-        return 0;
-    return quota_count(quota, period);
+    const char *at = controllers;
+    for (; (at = strstr(at, "cpu")) != NULL; at += 3)
+        if ((at == controllers || at[-1] == ',') && (at[3] == '\0' || at[3] == ','))
+            return 1;
+    return 0;
 }
 
-static unsigned cgroup_count(void)
+unsigned fla_cpu_quota(const char *membership, const char *root)
 {
-    char line[4096];
-    unsigned count = 0;
-    FILE *file = fopen("/proc/self/cgroup", "r");
+    char line[PATH_LINE], folder[PATH_LINE];
+    unsigned least = 0;
+    FILE *file = fopen(membership, "r");
     if (file == NULL)
         return 0;
-    while (count == 0 && fgets(line, sizeof line, file) != NULL) {
-        if (strncmp(line, "0::", 3) != 0)
+    while (fgets(line, sizeof line, file) != NULL) {
+        /* "<number>:<controllers>:<path>", without controllers in version 2 */
+        char *controllers = strchr(line, ':');
+        char *path = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
+        if (path == NULL)
             continue;
-        line[strcspn(line, "\n")] = '\0';
-        count = cgroup_v2_count(line + 3);
+        *path++ = '\0';
+        path[strcspn(path, "\n")] = '\0';
+        controllers++;
+        if (controllers[0] != '\0' && !lists_cpu(controllers))
+            continue;
+        snprintf(folder, sizeof folder, "%.512s%s%.64s", root,
+                 controllers[0] != '\0' ? "/" : "", controllers);
+        const unsigned n = tightest_count(folder, path);
+        if (n > 0 && (least == 0 || n < least))
+            least = n;
     }
     fclose(file);
-    return count > 0 ? count : cgroup_v1_count();
+    return least;
 }
 
 unsigned fla_cpu_count(void)
 {
-    const unsigned affinity = affinity_count(), quota = cgroup_count();
+    const unsigned affinity = affinity_count();
+    const unsigned quota = fla_cpu_quota("/proc/self/cgroup", "/sys/fs/cgroup");
     return quota > 0 && quota < affinity ? quota : affinity;
 }

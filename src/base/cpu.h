@@ -12,6 +12,15 @@ enum {
 /* Instruction sets that both the processor and the operating system offer. */
 uint32_t fla_cpu_detect(void);
 
+/*
+ * Processors that a process's cgroups (version 1 or 2) grant it, rounded down but at
+ * least 1; 0 where nothing limits it.
+ *
+ * membership  file that lists the process's cgroups: /proc/self/cgroup.
+ * root        where cgroups are mounted: /sys/fs/cgroup.
+ */
+unsigned fla_cpu_quota(const char *membership, const char *root);
+
 /* Processors this process may use, at least 1: affinity mask and cgroup quota. */
 unsigned fla_cpu_count(void);
 

@@ -1,7 +1,9 @@
 /* base: sizes, the allocator's budget, statuses, processors, the pool. */
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/alloc.h"
@@ -89,6 +91,64 @@ static void an_error_carries_what_was_said(void)
 static void there_is_at_least_one_processor(void)
 {
     CHECK(fla_cpu_count() >= 1, "got %u", fla_cpu_count());
+}
+
+static void write_file(const char *folder, const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    if (file == NULL)
+        abort();
+    fputs(text, file);
+    fclose(file);
+}
+
+static void make_folder(const char *root, const char *name)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", root, name);
+    if (mkdir(path, 0700) != 0)
+        abort();
+}
+
+static void cgroup_quotas_limit_the_processors(void)
+{
+    char root[] = "/tmp/fla_cgroup.XXXXXX", membership[64];
+    CHECK(mkdtemp(root) != NULL, "no temporary folder");
+    snprintf(membership, sizeof membership, "%s/membership", root);
+    CHECK(fla_cpu_quota(membership, root) == 0, "no file, no limit");
+    make_folder(root, "job");
+    make_folder(root, "job/step");
+    write_file(root, "membership", "7:cpuset:/x\n0::/job/step\n");
+    CHECK(fla_cpu_quota(membership, root) == 0, "no quota, no limit");
+    write_file(root, "job/step/cpu.max", "max 100000\n");
+    CHECK(fla_cpu_quota(membership, root) == 0, "max is no limit");
+    write_file(root, "job/cpu.max", "350000 100000\n");
+    CHECK(fla_cpu_quota(membership, root) == 3, "a parent's quota, rounded down");
+    write_file(root, "job/step/cpu.max", "50000 100000\n");
+    CHECK(fla_cpu_quota(membership, root) == 1, "half a processor is one");
+    make_folder(root, "cpu,cpuacct");
+    write_file(root, "cpu,cpuacct/cpu.cfs_quota_us", "400000\n");
+    write_file(root, "cpu,cpuacct/cpu.cfs_period_us", "200000\n");
+    write_file(root, "membership", "7:cpuset:/job\n4:cpu,cpuacct:/\n");
+    CHECK(fla_cpu_quota(membership, root) == 2, "version 1");
+    write_file(root, "cpu,cpuacct/cpu.cfs_quota_us", "-1\n");
+    CHECK(fla_cpu_quota(membership, root) == 0, "version 1 without a limit");
+    static const char *const made[] = {"cpu,cpuacct/cpu.cfs_quota_us",
+                                       "cpu,cpuacct/cpu.cfs_period_us",
+                                       "cpu,cpuacct",
+                                       "job/step/cpu.max",
+                                       "job/step",
+                                       "job/cpu.max",
+                                       "job",
+                                       "membership",
+                                       "."};
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
+        char path[256];
+        snprintf(path, sizeof path, "%s/%s", root, made[i]);
+        CHECK(remove(made[i][0] == '.' ? root : path) == 0, "%s stays", path);
+    }
 }
 
 /* ---- the pool ------------------------------------------------------------------ */
@@ -298,6 +358,7 @@ int main(void)
     RUN(every_status_has_its_own_name);
     RUN(an_error_carries_what_was_said);
     RUN(there_is_at_least_one_processor);
+    RUN(cgroup_quotas_limit_the_processors);
     RUN(every_task_runs_once_on_any_number_of_threads);
     RUN(a_call_may_ask_for_fewer_threads);
     RUN(the_first_failure_stops_and_is_returned);
