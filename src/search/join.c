@@ -33,11 +33,6 @@ typedef struct join_buffer {
     bool overflowed;
 } join_buffer;
 
-typedef struct join_worker {
-    fla_scan scan;
-    fla_hasher hasher; /* for left rows; unused without a model */
-} join_worker;
-
 struct fla_join {
     fla_context *context;
     const fla_model *model; /* NULL: exact */
@@ -45,7 +40,7 @@ struct fla_join {
     double threshold;
     fla_matrix right;
     unsigned threads;
-    join_worker *workers; /* [threads] */
+    fla_scan *scans;      /* [threads] */
     size_t tasks;         /* of a wave, at most */
     join_buffer *buffers; /* [tasks] */
     bool failed;
@@ -155,7 +150,7 @@ static fla_status scan_group(join_wave *wave, const fla_queries *queries, size_t
                              join_buffer *buffer, fla_job *job, unsigned worker)
 {
     fla_join *join = wave->join;
-    fla_scan *scan = &join->workers[worker].scan;
+    fla_scan *scan = &join->scans[worker];
     join_visit visit = {join, buffer};
     const size_t start = wave->first_row + range * wave->range_rows;
     const size_t left = wave->end_row - start;
@@ -186,9 +181,8 @@ static void join_task(fla_job *job, void *arg, size_t task, unsigned worker)
     buffer->count = 0;
     buffer->overflowed = false;
     if (fla_queries_init(&queries, join->model, &left))
-        status = fla_queries_fill(
-            &queries, join->model != NULL ? &join->workers[worker].hasher : NULL, 0,
-            queries.n);
+        status = fla_queries_fill(&queries, fla_tile_hasher(&join->scans[worker].tile), 0,
+                                  queries.n);
     if (status == FLA_OK)
         status = scan_group(wave, &queries, task % wave->ranges, buffer, job, worker);
     if (status == FLA_OK && !sort_pairs(buffer, left.first_row, left.rows))
@@ -332,17 +326,13 @@ static bool make_room(fla_join *join)
 {
     join->threads = fla_pool_threads(join->context->pool);
     join->tasks = (size_t)join->threads * TASKS_PER_THREAD;
-    join->workers = fla_alloc_zeroed(join->threads, sizeof *join->workers);
+    join->scans = fla_alloc_zeroed(join->threads, sizeof *join->scans);
     join->buffers = fla_alloc_zeroed(join->tasks, sizeof *join->buffers);
-    if (join->workers == NULL || join->buffers == NULL)
+    if (join->scans == NULL || join->buffers == NULL)
         return false;
     for (unsigned i = 0; i < join->threads; i++) {
-        join_worker *worker = &join->workers[i];
-        if (!fla_scan_init(&worker->scan, join->context->kernels, join->model,
+        if (!fla_scan_init(&join->scans[i], join->context->kernels, join->model,
                            join->right.dim, MAX_GROUP))
-            return false;
-        if (join->model != NULL &&
-            !fla_hasher_init(&worker->hasher, join->context->kernels, join->model))
             return false;
     }
     return true;
@@ -395,15 +385,14 @@ void fla_join_free(fla_join *join)
 {
     if (join == NULL)
         return;
-    for (unsigned i = 0; join->workers != NULL && i < join->threads; i++) {
-        fla_scan_clear(&join->workers[i].scan);
-        fla_hasher_clear(&join->workers[i].hasher);
+    for (unsigned i = 0; join->scans != NULL && i < join->threads; i++) {
+        fla_scan_clear(&join->scans[i]);
     }
     for (size_t i = 0; join->buffers != NULL && i < join->tasks; i++) {
         fla_free(join->buffers[i].pairs);
         fla_free(join->buffers[i].sorted);
     }
-    fla_free(join->workers);
+    fla_free(join->scans);
     fla_free(join->buffers);
     fla_free(join);
 }

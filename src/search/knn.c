@@ -34,7 +34,6 @@ typedef struct knn_worker {
     fla_knn *knn;
     size_t slot; /* which of a query's heaps this worker fills */
     fla_scan scan;
-    fla_hasher hasher; /* for queries; unused without a model */
 } knn_worker;
 
 struct fla_knn {
@@ -97,9 +96,6 @@ static bool make_room(fla_knn *knn)
         if (!fla_scan_init(&worker->scan, knn->context->kernels, knn->model, dim,
                            knn->block))
             return false;
-        if (knn->model != NULL &&
-            !fla_hasher_init(&worker->hasher, knn->context->kernels, knn->model))
-            return false;
     }
     return true;
 }
@@ -108,7 +104,7 @@ static void fill_task(fla_job *job, void *arg, size_t task, unsigned worker)
 {
     fla_knn *knn = arg;
     const size_t first = task * FILL_QUERIES, left = knn->queries.n - first;
-    fla_hasher *hasher = knn->model != NULL ? &knn->workers[worker].hasher : NULL;
+    fla_hasher *hasher = fla_tile_hasher(&knn->workers[worker].scan.tile);
     const fla_status status = fla_queries_fill(&knn->queries, hasher, first,
                                                left < FILL_QUERIES ? left : FILL_QUERIES);
     if (status != FLA_OK)
@@ -186,7 +182,6 @@ void fla_knn_free(fla_knn *knn)
         fla_topk_clear(&knn->tops[i]);
     for (unsigned i = 0; knn->workers != NULL && i < knn->threads; i++) {
         fla_scan_clear(&knn->workers[i].scan);
-        fla_hasher_clear(&knn->workers[i].hasher);
     }
     fla_queries_clear(&knn->queries);
     fla_free(knn->workers);

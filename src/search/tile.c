@@ -31,6 +31,11 @@ void fla_tile_clear(fla_tile *tile)
     *tile = (fla_tile){0};
 }
 
+fla_hasher *fla_tile_hasher(fla_tile *tile)
+{
+    return tile->buckets != NULL ? &tile->hasher : NULL;
+}
+
 fla_status fla_tile_load(fla_tile *tile, const fla_matrix *rows, size_t first)
 {
     fla_pack_fn *pack = fla_pack_to_f32(tile->kernels, rows->dtype);

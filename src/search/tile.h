@@ -23,6 +23,9 @@ bool fla_tile_init(fla_tile *tile, const fla_kernels *kernels, const fla_model *
                    size_t dim);
 void fla_tile_clear(fla_tile *tile);
 
+/* The tile's hasher, which other rows may use between loads; NULL without a model. */
+fla_hasher *fla_tile_hasher(fla_tile *tile);
+
 /*
  * Take up to 64 rows from position first on.
  * Returns FLA_OK, FLA_ERR_NONFINITE or FLA_ERR_RANGE, without describing it.
