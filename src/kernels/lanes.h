@@ -14,7 +14,7 @@
 #ifndef FLA_KERNELS_LANES_H
 #define FLA_KERNELS_LANES_H
 
-#include "kernels/distance.h"
+#include "kernels/portable.h"
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
@@ -22,14 +22,6 @@
 enum { GROUP_F = FLA_GROUP / F_LANES, GROUP_D = FLA_GROUP / D_LANES };
 
 /* ---- packing: blocks of lanes x lanes are transposed in registers ---------------- */
-
-INLINE double peak_value(double peak, double value)
-{
-    const double magnitude = fabs(value);
-    if (!(magnitude < INFINITY))
-        return INFINITY;
-    return magnitude > peak ? magnitude : peak;
-}
 
 INLINE void store_f32(void *group, size_t at, vf v)
 {
@@ -79,7 +71,7 @@ INLINE void store_f64(void *group, size_t at, vd v)
         for (size_t i = 0; i < FLA_GROUP; i++) {                                 \
             const double value = load(rows[i], j);                               \
             ((target *)group)[j * FLA_GROUP + i] = (target)value;                \
-            peak = peak_value(peak, value);                                      \
+            peak = larger_magnitude(peak, value);                                \
         }                                                                        \
     }                                                                            \
     return peak;

@@ -3,16 +3,7 @@
 
 #include <math.h>
 
-#include "kernels/distance.h"
-
-/* +infinity once any value was NaN or infinite, else the larger magnitude. */
-static inline double larger(double peak, double value)
-{
-    const double magnitude = fabs(value);
-    if (!(magnitude < INFINITY))
-        return INFINITY;
-    return magnitude > peak ? magnitude : peak;
-}
+#include "kernels/portable.h"
 
 #define FLA_PACK(load, type)                                  \
     double peak = 0;                                          \
@@ -21,7 +12,7 @@ static inline double larger(double peak, double value)
         for (size_t i = 0; i < FLA_GROUP; i++) {              \
             const double value = load(rows[i], j);            \
             ((type *)group)[j * FLA_GROUP + i] = (type)value; \
-            peak = larger(peak, value);                       \
+            peak = larger_magnitude(peak, value);             \
         }                                                     \
     }                                                         \
     return peak;

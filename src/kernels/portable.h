@@ -1,10 +1,9 @@
 /*
- * The exact distance, in portable C: every tier's file compiles it for its own
- * instruction set.  Four rows at a time hide the latency of their four chains of
- * additions.
+ * What every tier compiles from the same portable C, for its own instruction set: loading
+ * unaligned values, the peak of values, and the exact distance.
  */
-#ifndef FLA_KERNELS_DISTANCE_H
-#define FLA_KERNELS_DISTANCE_H
+#ifndef FLA_KERNELS_PORTABLE_H
+#define FLA_KERNELS_PORTABLE_H
 
 #include <math.h>
 #include <string.h>
@@ -25,6 +24,16 @@ static inline double load_f64(const void *row, size_t j)
     return value;
 }
 
+/* +infinity once any value was NaN or infinite, else the larger magnitude. */
+static inline double larger_magnitude(double peak, double value)
+{
+    const double magnitude = fabs(value);
+    if (!(magnitude < INFINITY))
+        return INFINITY;
+    return magnitude > peak ? magnitude : peak;
+}
+
+/* Four rows at a time hide the latency of their four chains of additions. */
 #define FLA_DISTANCE(load)                                         \
     double sum[FLA_PAIRS] = {0};                                   \
     for (size_t j = 0; j < dim; j++) {                             \
