@@ -486,8 +486,7 @@ FLA_API FLA_CHECKED fla_status fla_arrow_export_batch(
     void (*release)(void *owner), void *owner, struct ArrowSchema *out_schema,
     struct ArrowArray *out_array, fla_error *err);
 
-/* Where an exported stream gets its batches from.  Called from whatever thread reads it.
- */
+/* Where an exported stream gets its batches.  Called from whatever thread reads it. */
 typedef struct fla_arrow_source {
     /* Fill *out, or leave out->release NULL at the end.  On failure return an errno value
        and write a message of up to capacity bytes, terminator included. */

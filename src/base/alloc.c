@@ -1,4 +1,4 @@
-/* The only door to the heap, and checked arithmetic on sizes. */
+/* The only door to the heap, and arithmetic on sizes. */
 #include "base/alloc.h"
 
 #include <stdint.h>
@@ -87,7 +87,7 @@ void *fla_regrow(void *block, size_t old_count, size_t new_count, size_t size)
 {
     void *grown = fla_alloc(new_count, size);
     if (grown != NULL && block != NULL) {
-        memcpy(grown, block, (old_count < new_count ? old_count : new_count) * size);
+        memcpy(grown, block, fla_size_min(old_count, new_count) * size);
         fla_free(block);
     }
     return grown;

@@ -1,4 +1,4 @@
-/* The only door to the heap, and checked arithmetic on sizes. */
+/* The only door to the heap, and arithmetic on sizes. */
 #ifndef FLA_BASE_ALLOC_H
 #define FLA_BASE_ALLOC_H
 
@@ -7,6 +7,17 @@
 
 /* Every block starts on a cache line, which is also the widest vector. */
 #define FLA_ALIGNMENT 64
+
+static inline size_t fla_size_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How many parts of a size cover n; part is not 0. */
+static inline size_t fla_size_parts(size_t n, size_t part)
+{
+    return n / part + (n % part != 0);
+}
 
 /* Store a * b (a + b) and return true, or return false when it does not fit. */
 bool fla_size_mul(size_t a, size_t b, size_t *out);

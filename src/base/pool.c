@@ -11,8 +11,7 @@
 #include "base/error.h"
 #include "base/fenv.h"
 
-/* How often the calling thread asks the call's callbacks, and how long it sleeps at most.
- */
+/* How often the calling thread asks the callbacks, and how long it sleeps at most. */
 enum { POLL_NS = 20 * 1000 * 1000 };
 
 struct fla_job {
@@ -237,8 +236,7 @@ static void crew_publish(crew *c, fla_job *job, unsigned workers)
     pthread_mutex_unlock(&c->mutex);
 }
 
-/* Close the job to late workers and wait for those inside, asking the caller meanwhile.
- */
+/* Close the job to late workers; wait for those inside, asking the caller meanwhile. */
 static void crew_wait(crew *c, fla_job *job)
 {
     pthread_mutex_lock(&c->mutex);

@@ -63,8 +63,7 @@ typedef void fla_distance_fn(const void *const rows[FLA_PAIRS], size_t dim,
 typedef void fla_project_fn(const double *group, size_t dim, const double *vectors,
                             size_t tables, double reciprocal, double *buckets);
 
-/* The set of rows r (bit r) of a tile with buckets[r] == bucket.  buckets: [64], aligned.
- */
+/* The rows r (bit r) of a tile with buckets[r] == bucket.  buckets: [64], aligned. */
 typedef uint64_t fla_match_fn(const int64_t *buckets, int64_t bucket);
 
 typedef struct fla_kernels {
@@ -87,8 +86,7 @@ extern const fla_kernels fla_kernels_avx512;
 /* Tiers of this build, best first, scalar last; NULL past the end. */
 const fla_kernels *fla_kernels_at(size_t i);
 
-/* The best tier for a processor, or the one asked for by name; NULL: unknown or unusable.
- */
+/* The best tier for a processor, or that of a name; NULL: unknown or unusable. */
 const fla_kernels *fla_kernels_pick(uint32_t cpu, const char *want);
 
 #endif

@@ -101,8 +101,7 @@ static double pack_f64_to_f64(const void *const rows[FLA_GROUP],
 
 /* ---- the filter ------------------------------------------------------------------ */
 
-/* The row vector v of a tile: of group v / GROUP_F, lanes from (v % GROUP_F) * F_LANES.
- */
+/* Row vector v of a tile: group v / GROUP_F, lanes from (v % GROUP_F) * F_LANES on. */
 INLINE const float *row_vector(const float *tile, size_t dim, size_t v)
 {
     return tile + (v / GROUP_F) * dim * FLA_GROUP + (v % GROUP_F) * F_LANES;

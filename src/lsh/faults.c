@@ -5,13 +5,13 @@
 #include <math.h>
 #include <stdatomic.h>
 
+#include "base/alloc.h"
 #include "base/error.h"
 #include "lsh/hash.h"
 #include "lsh/model.h"
 
-enum {
-    SEARCHED_ROWS = 512
-}; /* of a task: soon done for any dimension that fits a tile */
+/* Rows of a task: soon done for any dimension that fits a tile. */
+enum { SEARCHED_ROWS = 512 };
 
 /* What a search for bad rows looks at, and what it has found so far. */
 typedef struct fault_search {
@@ -50,7 +50,7 @@ static void search_task(fla_job *job, void *arg, size_t task, unsigned worker)
 {
     fault_search *search = arg;
     const size_t start = task * SEARCHED_ROWS, left = search->rows->rows - start;
-    const size_t end = start + (left < SEARCHED_ROWS ? left : SEARCHED_ROWS);
+    const size_t end = start + fla_size_min(left, SEARCHED_ROWS);
     for (size_t i = start; i < end && !fla_job_stopped(job, worker); i++) {
         if (!is_bad(search, i))
             continue;
@@ -68,9 +68,8 @@ static fla_status search_rows(fla_context *context, const fla_call *call,
     fla_run run = fla_run_begin(call, 0);
     atomic_init(&search->first, n);
     atomic_init(&search->count, 0);
-    const fla_status status =
-        fla_pool_run(context->pool, &run, n / SEARCHED_ROWS + (n % SEARCHED_ROWS != 0),
-                     search_task, search);
+    const fla_status status = fla_pool_run(
+        context->pool, &run, fla_size_parts(n, SEARCHED_ROWS), search_task, search);
     if (status != FLA_OK)
         return fla_fail(err, status, "the call was cancelled");
     return FLA_OK;

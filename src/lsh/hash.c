@@ -80,7 +80,7 @@ fla_status fla_hash_rows(fla_hasher *hasher, const fla_matrix *rows, int64_t *ou
         fla_rows_group(rows, i + FLA_GROUP, ahead);
         status = fla_hash_group(hasher, rows->dtype, group, ahead);
         if (status == FLA_OK)
-            status = take_buckets(hasher, left < FLA_GROUP ? left : FLA_GROUP,
+            status = take_buckets(hasher, fla_size_min(left, FLA_GROUP),
                                   out + i * hasher->model->tables);
     }
     return status;

@@ -22,8 +22,8 @@ static void hash_task(fla_job *job, void *arg, size_t task, unsigned worker)
     fla_hasher *hasher = &work->hashers[worker];
     const size_t first = task * work->rows_per_task;
     const size_t left = work->rows->rows - first;
-    const fla_matrix part = fla_rows_slice(
-        work->rows, first, left < work->rows_per_task ? left : work->rows_per_task);
+    const fla_matrix part =
+        fla_rows_slice(work->rows, first, fla_size_min(left, work->rows_per_task));
     const fla_status status =
         fla_hash_rows(hasher, &part, work->out + first * hasher->model->tables);
     if (status != FLA_OK)
@@ -48,7 +48,7 @@ static fla_status hash_matrix(const fla_model *model, fla_context *context,
         status = fla_fail_memory(err, "hashing");
         goto done;
     }
-    const size_t tasks = (rows->rows + work.rows_per_task - 1) / work.rows_per_task;
+    const size_t tasks = fla_size_parts(rows->rows, work.rows_per_task);
     fla_run run = fla_run_begin(call, rows->rows);
     status = fla_pool_run(context->pool, &run, tasks, hash_task, &work);
     if (status == FLA_ERR_CANCELLED)

@@ -36,7 +36,7 @@ static fla_status check_rows(fla_context *context, const fla_call *call,
                              fla_error *err)
 {
     const unsigned threads = fla_call_threads(call, context->pool);
-    const size_t tasks = rows->rows / ROWS_PER_TASK + (rows->rows % ROWS_PER_TASK != 0);
+    const size_t tasks = fla_size_parts(rows->rows, ROWS_PER_TASK);
     fla_status status;
     check_work work = {rows, fla_alloc_zeroed(threads, sizeof(fla_tile))};
     bool room = work.tiles != NULL;

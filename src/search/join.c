@@ -102,7 +102,7 @@ typedef struct join_wave {
 static size_t group_rows(const join_wave *wave, size_t g)
 {
     const size_t left = wave->left->rows - (wave->first + g * wave->group);
-    return left < wave->group ? left : wave->group;
+    return fla_size_min(left, wave->group);
 }
 
 static bool within(const fla_join *join, double distance)
@@ -154,9 +154,9 @@ static fla_status scan_group(join_wave *wave, const fla_queries *queries, size_t
     join_visit visit = {join, buffer};
     const size_t start = wave->first_row + range * wave->range_rows;
     const size_t left = wave->end_row - start;
-    const size_t end = start + (left < wave->range_rows ? left : wave->range_rows);
+    const size_t end = start + fla_size_min(left, wave->range_rows);
     const size_t above = first_above(join, queries->rows.first_row);
-    const size_t first = above < start ? start : above < end ? above : end;
+    const size_t first = above < start ? start : fla_size_min(above, end);
     fla_scan_begin(scan, queries, 0, queries->n, join->threshold);
     scan->min_collisions = join->options.min_collisions;
     scan->upper = join->options.upper;
@@ -229,16 +229,16 @@ static void plan_wave(join_wave *wave, size_t group)
     const fla_join *join = wave->join;
     const size_t left = wave->left->rows - wave->first, right = join->right.rows;
     wave->group = group;
-    wave->groups = left / group + (left % group != 0);
+    wave->groups = fla_size_parts(left, group);
     if (wave->groups > join->tasks)
         wave->groups = join->tasks;
     wave->ranges = join->tasks / wave->groups;
     if (wave->ranges > 1 + right / (MAX_GROUP * FLA_TILE))
         wave->ranges = 1 + right / (MAX_GROUP * FLA_TILE);
-    const size_t tiles = (right + FLA_TILE - 1) / FLA_TILE;
-    const size_t range_tiles = (tiles + wave->ranges - 1) / wave->ranges;
+    const size_t tiles = fla_size_parts(right, FLA_TILE);
+    const size_t range_tiles = fla_size_parts(tiles, wave->ranges);
     wave->range_rows = range_tiles * FLA_TILE;
-    wave->ranges = (tiles + range_tiles - 1) / range_tiles; /* none is empty */
+    wave->ranges = fla_size_parts(tiles, range_tiles); /* none is empty */
     wave->first_row = 0;
     wave->end_row = right;
 }
@@ -251,7 +251,7 @@ static void plan_single_row(join_wave *wave, size_t first_row)
     wave->group = 1;
     wave->groups = 1;
     wave->range_rows = BUFFER_PAIRS;
-    wave->ranges = (rows + BUFFER_PAIRS - 1) / BUFFER_PAIRS;
+    wave->ranges = fla_size_parts(rows, BUFFER_PAIRS);
     if (wave->ranges > join->tasks)
         wave->ranges = join->tasks;
     wave->first_row = first_row;
@@ -286,7 +286,7 @@ static fla_status join_single_row(join_wave *wave, fla_pair_sink *sink, void *si
 
 static size_t first_group(const fla_join *join, size_t left)
 {
-    const size_t even = (left + join->tasks - 1) / join->tasks;
+    const size_t even = fla_size_parts(left, join->tasks);
     return even < MIN_GROUP ? MIN_GROUP : even > MAX_GROUP ? MAX_GROUP : even;
 }
 
@@ -311,7 +311,7 @@ static fla_status join_rows(fla_join *join, const fla_call *call, const fla_matr
             status = emit(&wave, sink, sink_arg, &pairs);
             if (pairs / (wave.groups * wave.ranges) < BUFFER_PAIRS / 16 &&
                 group < largest)
-                group = 4 * group < largest ? 4 * group : largest;
+                group = fla_size_min(4 * group, largest);
         }
         if (status != FLA_OK)
             return status;

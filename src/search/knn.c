@@ -70,10 +70,10 @@ static void choose_split(fla_knn *knn)
     knn->block = n > 0 ? n : 1;
     if (!knn->share_rows && n > BLOCK_QUERIES) {
         /* As many blocks as fill every thread the same number of times. */
-        const size_t blocks = (n + BLOCK_QUERIES - 1) / BLOCK_QUERIES;
-        const size_t rounds = (blocks + knn->threads - 1) / knn->threads;
+        const size_t blocks = fla_size_parts(n, BLOCK_QUERIES);
+        const size_t rounds = fla_size_parts(blocks, knn->threads);
         const size_t whole = rounds * knn->threads;
-        knn->block = (n + whole - 1) / whole;
+        knn->block = fla_size_parts(n, whole);
     }
 }
 
@@ -105,8 +105,8 @@ static void fill_task(fla_job *job, void *arg, size_t task, unsigned worker)
     fla_knn *knn = arg;
     const size_t first = task * FILL_QUERIES, left = knn->queries.n - first;
     fla_hasher *hasher = fla_tile_hasher(&knn->workers[worker].scan.tile);
-    const fla_status status = fla_queries_fill(&knn->queries, hasher, first,
-                                               left < FILL_QUERIES ? left : FILL_QUERIES);
+    const fla_status status =
+        fla_queries_fill(&knn->queries, hasher, first, fla_size_min(left, FILL_QUERIES));
     if (status != FLA_OK)
         fla_job_fail(job, status);
 }
@@ -114,7 +114,7 @@ static void fill_task(fla_job *job, void *arg, size_t task, unsigned worker)
 static fla_status fill_queries(fla_knn *knn, const fla_call *call, fla_error *err)
 {
     const size_t n = knn->queries.n;
-    const size_t tasks = n / FILL_QUERIES + (n % FILL_QUERIES != 0);
+    const size_t tasks = fla_size_parts(n, FILL_QUERIES);
     fla_run run = fla_run_begin(call, 0); /* preparing is not progress */
     const fla_status status =
         fla_pool_run(knn->context->pool, &run, tasks, fill_task, knn);
@@ -235,17 +235,15 @@ static void push_task(fla_job *job, void *arg, size_t task, unsigned worker)
     const size_t q = task / push->ranges * knn->block;
     const size_t row = task % push->ranges * push->range_rows;
     const size_t queries = knn->queries.n - q, rows = push->rows->rows - row;
-    fla_scan_begin(scan, &knn->queries, q, queries < knn->block ? queries : knn->block,
-                   INFINITY);
+    fla_scan_begin(scan, &knn->queries, q, fla_size_min(queries, knn->block), INFINITY);
     scan->min_collisions = knn->options.min_collisions;
     scan->visit = offer;
     scan->arg = &knn->workers[worker];
     for (size_t i = 0; i < scan->n; i++)
         fla_scan_set_radius(
             scan, i, atomic_load_explicit(&knn->radius[q + i], memory_order_relaxed));
-    const fla_status status =
-        fla_scan_rows(scan, push->rows, row,
-                      rows < push->range_rows ? rows : push->range_rows, job, worker);
+    const fla_status status = fla_scan_rows(
+        scan, push->rows, row, fla_size_min(rows, push->range_rows), job, worker);
     if (status != FLA_OK)
         fla_job_fail(job, status);
 }
@@ -254,11 +252,11 @@ static fla_status push_rows(fla_knn *knn, const fla_call *call, const fla_matrix
                             fla_error *err)
 {
     const size_t n = knn->queries.n;
-    const size_t blocks = (n + knn->block - 1) / knn->block;
+    const size_t blocks = fla_size_parts(n, knn->block);
     knn_push push = {knn, rows, 1, rows->rows};
     if (knn->share_rows) {
         push.range_rows = RANGE_ROWS;
-        push.ranges = rows->rows / RANGE_ROWS + (rows->rows % RANGE_ROWS != 0);
+        push.ranges = fla_size_parts(rows->rows, RANGE_ROWS);
     }
     fla_run run = fla_run_begin(call, (uint64_t)n * rows->rows);
     const fla_status status =
@@ -355,7 +353,7 @@ fla_status fla_knn_finish(fla_knn *knn, const fla_call *call, size_t width,
                                  (unsigned long long)most, width);
     knn->failed = true; /* the heaps are sorted now: nothing may be added */
     knn_finish finish = {knn, width, indices, distances, counts};
-    const size_t tasks = n / FINISH_QUERIES + (n % FINISH_QUERIES != 0);
+    const size_t tasks = fla_size_parts(n, FINISH_QUERIES);
     fla_run run = fla_run_begin(call, 0);
     status = fla_pool_run(knn->context->pool, &run, tasks, finish_task, &finish);
     return status == FLA_OK ? FLA_OK : fail_run(status, err);
@@ -371,7 +369,7 @@ fla_status fla_nearest_neighbors(const fla_index *index, fla_context *context,
 {
     size_t wanted;
     fla_knn *knn;
-    const size_t width = k < index->rows.rows ? k : index->rows.rows;
+    const size_t width = fla_size_min(k, index->rows.rows);
     fla_status status = fla_rows_check_shape(queries, index->rows.dim, "queries", err);
     if (status != FLA_OK)
         return status;

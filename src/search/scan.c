@@ -137,7 +137,7 @@ static fla_status scan_tile(fla_scan *scan, fla_job *job, unsigned worker)
     for (size_t q = 0; status == FLA_OK && q < scan->n; q += STRIP) {
         if (fla_job_stopped(job, worker))
             return FLA_OK;
-        status = scan_strip(scan, q, scan->n - q < STRIP ? scan->n - q : STRIP);
+        status = scan_strip(scan, q, fla_size_min(scan->n - q, STRIP));
     }
     return status;
 }

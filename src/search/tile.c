@@ -41,7 +41,7 @@ fla_status fla_tile_load(fla_tile *tile, const fla_matrix *rows, size_t first)
     fla_pack_fn *pack = fla_pack_to_f32(tile->kernels, rows->dtype);
     const size_t left = rows->rows - first;
     double peak = 0;
-    tile->count = left < FLA_TILE ? left : FLA_TILE;
+    tile->count = fla_size_min(left, FLA_TILE);
     tile->number = rows->first_row + (int64_t)first;
     tile->dtype = rows->dtype;
     tile->bucketed = false;
