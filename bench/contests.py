@@ -1,159 +1,263 @@
-"""The measured operations: transform, one query, a batch of queries, a join."""
+"""One contest: contenders build, answer, are judged, then take turns."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import fast_lsh_ann
-import numpy as np
-from numpy.typing import NDArray
-from rivals import NumpySearch, buckets, distances
-from sklearn.neighbors import NearestNeighbors
-from timing import Contest
+from data import Dataset, Stored
+from entrants import hashing
+from judge import (
+    BucketJudge,
+    Hashing,
+    NeighborJudge,
+    Oracle,
+    PairJudge,
+    Verdict,
+    checksum,
+)
+from messages import Request
+from stage import ContenderError, Entrant, Stage, Worker
+from timing import Act, Timing, alternate, rehearse
 
-Rows = NDArray[Any]
-
-DIM, K, WIDTH, TABLES, SEED = 128, 10, 2.0, 5, 42
-OURS, NUMPY, SKLEARN = "fast_lsh_ann", "NumPy", "scikit-learn"
-
-
-def normal(n: int, seed: int) -> Rows:
-    return np.random.default_rng(seed).standard_normal((n, DIM), dtype=np.float32)
-
-
-def model() -> fast_lsh_ann.BucketedRandomProjectionLSHModel:
-    lsh = fast_lsh_ann.BucketedRandomProjectionLSH(WIDTH, TABLES, SEED)
-    return lsh.create_model(DIM)
+Judge = Callable[[Entrant, Any], Verdict]
 
 
-def same_hits(a: Any, b: Any) -> bool:
-    """The same rows in the same order at distances equal up to rounding."""
-    return bool(
-        np.array_equal(a[0], b[0]) and np.allclose(a[1], b[1], rtol=1e-6, atol=1e-6)
-    )
+@dataclass(frozen=True)
+class Settings:
+    """What a user may choose."""
+
+    threads: int
+    repetitions: int
+    patience: float  # seconds; a contender slower than this has one turn only
+    scale: float  # of the numbers of rows
+
+    def rows(self, n: int) -> int:
+        return max(2000, int(n * self.scale))
+
+    def queries(self, n: int) -> int:
+        return max(min(n, 20), int(n * self.scale))
 
 
-def recall(found: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
-    shared = [len(set(a) & set(b)) for a, b in zip(found, truth, strict=True)]
-    return sum(shared) / truth.size
+@dataclass(frozen=True)
+class Line:
+    """How a contender did."""
+
+    label: str
+    timing: Timing
+    built: float | None
+    verdict: Verdict
 
 
-def transform(n: int) -> Contest:
-    rows, lsh = normal(n, 1), model()
-    vectors = lsh.random_vectors
-    return Contest(
-        f"transform, {n:,} rows",
-        {
-            OURS: lambda: lsh.transform(rows),
-            NUMPY: lambda: buckets(rows, vectors, WIDTH),
-        },
-        lambda a, b: bool(np.array_equal(a, b)),
-    )
+@dataclass(frozen=True)
+class Outcome:
+    """How all did, ours first; who could not take part, and why."""
+
+    title: str
+    lines: Sequence[Line]
+    missing: Mapping[str, str] = field(default_factory=dict)
+    checksum: str = ""
+
+    def line(self, label: str) -> Line | None:
+        return next((line for line in self.lines if line.label == label), None)
+
+    def ratio(self, label: str, ours: str | None = None) -> float | None:
+        """Its time over ours; none where the answers differ."""
+        mine = self.lines[0] if ours is None else self.line(ours)
+        other = self.line(label)
+        if mine is None or other is None:
+            return None
+        if not (mine.verdict.same and other.verdict.same):
+            return None
+        return other.timing.median / mine.timing.median
+
+    def share(self, label: str, base: str) -> float | None:
+        """Time over time of two whose answers need not be the same."""
+        over, under = self.line(label), self.line(base)
+        if over is None or under is None or over.verdict.wrong or under.verdict.wrong:
+            return None
+        return over.timing.median / under.timing.median
 
 
-def neighbors(n: int, count: int) -> Iterator[Contest]:
-    """Searching prepared rows, by LSH candidates and exactly."""
-    rows, queries, lsh = normal(n, 1), normal(count, 2), model()
-    index = lsh.index(rows)
-    plain = NumpySearch(rows)
-    hashed = NumpySearch(rows, lsh.transform(rows))
-    brute = NearestNeighbors(n_neighbors=K, algorithm="brute").fit(rows)
+@dataclass(frozen=True)
+class Task:
+    """What everybody is asked; `rehearsed` replaces arguments in the judged run."""
 
-    def ours(exact: bool) -> Any:
-        found = index.nearest_neighbors(queries, K, exact=exact)
-        return found.indices, found.distances
-
-    def by_sklearn() -> Any:
-        found, indices = brute.kneighbors(queries)
-        return indices, found
-
-    what = "one query" if count == 1 else f"{count} queries"
-    share = recall(ours(False)[0], ours(True)[0])
-    yield Contest(
-        f"{what}, LSH, {n:,} rows",
-        {
-            OURS: lambda: ours(False),
-            NUMPY: lambda: hashed.nearest(
-                queries, K, buckets(queries, lsh.random_vectors, WIDTH)
-            ),
-        },
-        same_hits,
-        f"recall@{K} {share:.2f}",
-    )
-    yield Contest(
-        f"{what}, exact, {n:,} rows",
-        {
-            OURS: lambda: ours(True),
-            NUMPY: lambda: plain.nearest(queries, K),
-            SKLEARN: by_sklearn,
-        },
-        same_hits,
-    )
+    title: str
+    method: str
+    arguments: Mapping[str, Any]
+    rows: Stored | None = None  # indexed off the clock
+    rehearsed: Mapping[str, Any] = field(default_factory=dict)
 
 
-def pair_set(left: NDArray[np.int64], right: NDArray[np.int64]) -> set[tuple[int, int]]:
-    return set(zip(left.tolist(), right.tolist(), strict=True))
+def enter(stage: Stage, entrant: Entrant, task: Task) -> Worker:
+    worker = stage.worker(entrant)
+    if task.rows is not None:
+        worker.build(task.rows)
+    return worker
 
 
-def closest_share(left: Rows, right: Rows, share: float) -> float:
-    """A threshold that about this share of all pairs is within.
+def request_to(entrant: Entrant, task: Task, **arguments: Any) -> Request:
+    asked = {**task.arguments, **entrant.search, **arguments}
+    return Request(task.method, asked, entrant.settings)
 
-    It lies in the widest gap between distances around, so that contenders that compare
-    in float32 can find the same pairs.
+
+def hold(
+    settings: Settings,
+    task: Task,
+    entrants: Sequence[Entrant],
+    judge: Judge,
+    floors: Sequence[Entrant] = (),
+) -> Outcome:
+    """Let them build and answer, judge the answers, and take turns.
+
+    Floors are reads of memory: they take turns with the others and answer nothing.
     """
-    sample = np.concatenate([distances(right, row) for row in left[:300]])
-    about = float(np.quantile(sample, share))
-    found = fast_lsh_ann.exact_similarity_join(left, right, about * 1.0005).distances
-    near = np.sort(found[found > about * 0.9995])
-    widest = int(np.argmax(np.diff(near)))
-    return float(near[widest] + near[widest + 1]) / 2
+    missing: dict[str, str] = {}
+    acts: list[Act] = []
+    estimates: list[float] = []
+    verdicts: dict[str, Verdict] = {}
+    sum_of_ours = ""
+    with Stage(settings.threads) as stage:
+        for entrant in entrants:
+            try:
+                act = Act(
+                    entrant.label,
+                    enter(stage, entrant, task),
+                    request_to(entrant, task, **task.rehearsed),
+                )
+                answer, estimate = rehearse(act)
+                if task.rehearsed:
+                    act = replace(act, request=request_to(entrant, task))
+                    estimate = act.worker.ask(act.request).seconds[0]
+            except ContenderError as error:
+                missing[entrant.label] = str(error)
+                continue
+            verdicts[entrant.label] = judge(entrant, answer)
+            if not acts:
+                sum_of_ours = checksum(
+                    *(answer if isinstance(answer, tuple) else [answer])
+                )
+            acts.append(act)
+            estimates.append(estimate)
+        for floor in floors:
+            try:
+                acts.append(Act(floor.label, enter(stage, floor, task), Request("read")))
+                estimates.append(1.0)  # it repeats by itself
+                verdicts[floor.label] = Verdict(True, "")
+            except ContenderError as error:
+                missing[floor.label] = str(error)
+        times = alternate(acts, estimates, settings.repetitions, settings.patience)
+        lines = [
+            Line(act.label, times[act.label], act.worker.built, verdicts[act.label])
+            for act in acts
+        ]
+    return Outcome(task.title, lines, missing, sum_of_ours)
 
 
-def join(n: int) -> Iterator[Contest]:
-    """Pairs within a threshold that one pair in ten thousand meets."""
-    left, right, lsh = normal(n, 3), normal(n, 4), model()
-    threshold = closest_share(left, right, 1e-4)
-    index = lsh.index(left)
-    plain = NumpySearch(left)
-    hashed = NumpySearch(left, lsh.transform(left))
-    right_hashes = lsh.transform(right)
-    ball = NearestNeighbors(radius=threshold, algorithm="brute").fit(right)
+# ---- the kinds of contests -------------------------------------------------------------
 
-    def ours(exact: bool) -> set[tuple[int, int]]:
-        pairs = index.similarity_join(right, threshold=threshold, exact=exact)
-        return pair_set(pairs.left, pairs.right)
 
-    def by_sklearn() -> set[tuple[int, int]]:
-        found = ball.radius_neighbors(left, return_distance=False)
-        owners = np.repeat(np.arange(len(left)), [len(hits) for hits in found])
-        return pair_set(owners, np.concatenate(found))
+def hashing_of(entrants: Sequence[Entrant], dim: int) -> Hashing | None:
+    """The model of the first of ours that searches among candidates."""
+    for entrant in entrants:
+        if entrant.ours and not entrant.search.get("exact", True):
+            return hashing(dim, entrant.how["tables"], entrant.how["width"])
+    return None
 
-    def same(a: set[tuple[int, int]], b: set[tuple[int, int]]) -> bool:
-        return a == b
 
-    some, everything = len(ours(False)), len(ours(True))
-    yield Contest(
-        f"join, LSH, {n:,} x {n:,}",
-        {
-            OURS: lambda: ours(False),
-            NUMPY: lambda: hashed.join(right, threshold, right_hashes),
-        },
-        same,
-        f"{some:,} pairs, recall {some / everything:.2f}",
+def exact_answer(
+    settings: Settings, entrants: Sequence[Entrant], task: Task
+) -> Any | None:
+    """Ours, exact, where the first contender searches among candidates only."""
+    first = entrants[0]
+    if first.search.get("exact", True):
+        return None
+    with Stage(settings.threads) as stage:
+        request = request_to(first, task, exact=True)
+        return enter(stage, first, task).ask(replace(request, wanted=True)).answer
+
+
+def neighbors(
+    settings: Settings,
+    data: Dataset,
+    k: int,
+    entrants: Sequence[Entrant],
+    floors: Sequence[Entrant] = (),
+    note: str = "",
+) -> Outcome:
+    """The k nearest rows of each query."""
+    count = "one query" if data.count == 1 else f"{data.count:,} queries"
+    title = f"{count}, k = {k:,}; {data}{note}"
+    task = Task(title, "knn", {"queries": data.queries, "k": k}, data.rows)
+    judge = NeighborJudge(data, k, hashing_of(entrants, data.dim))
+    truth = exact_answer(settings, entrants, task)
+    if truth is not None:
+        judge.truth = judge.distances(truth[0])
+    return hold(settings, task, entrants, judge, floors)
+
+
+def build_and_neighbors(
+    settings: Settings, data: Dataset, k: int, entrants: Sequence[Entrant]
+) -> Outcome:
+    """The same, with building the index on the clock."""
+    title = f"build and {data.count:,} queries, k = {k}; {data}"
+    arguments = {"rows": data.rows, "queries": data.queries, "k": k}
+    task = Task(title, "build_and_knn", arguments)
+    return hold(settings, task, entrants, NeighborJudge(data, k))
+
+
+def pairs(
+    settings: Settings,
+    data: Dataset,
+    share: float,
+    entrants: Sequence[Entrant],
+    method: str = "join",
+) -> Outcome:
+    """Pairs of a query and a row within the distance that a share of them meets."""
+    oracle = Oracle(data)
+    radius = oracle.radius(share)
+    kind = {"join": "join", "within": "rows within a radius"}[method]
+    title = f"{kind}, {data.count:,} x {data.n:,}, distance {radius:.4g}; {data}"
+    task = Task(title, method, {"queries": data.queries, "radius": radius}, data.rows)
+    judge = PairJudge(data, oracle, radius, hashing_of(entrants, data.dim))
+    truth = exact_answer(settings, entrants, task)
+    if truth is not None:
+        judge.truth = judge.codes(truth)
+    return hold(settings, task, entrants, judge)
+
+
+def self_join(
+    settings: Settings, data: Dataset, share: float, entrants: Sequence[Entrant]
+) -> Outcome:
+    """Each pair of rows once."""
+    itself = replace(data, queries=data.rows)
+    oracle = Oracle(itself)
+    radius = oracle.radius(share)
+    title = f"self-join, distance {radius:.4g}; {data}"
+    task = Task(title, "self_join", {"radius": radius}, data.rows)
+    return hold(settings, task, entrants, PairJudge(itself, oracle, radius))
+
+
+def transform(
+    settings: Settings,
+    data: Dataset,
+    tables: int,
+    width: float,
+    entrants: Sequence[Entrant],
+    dtype: str = "float32",
+) -> Outcome:
+    """The bucket of every row in every table; judged on the first rows."""
+    model = hashing(data.dim, tables, width)
+    rows = replace(data.rows, dtype=dtype)
+    first = replace(rows, stop=rows.start + min(data.n, 50_000))
+    title = f"transform, {tables} tables, {dtype}; {data}"
+    given = [
+        replace(entrant, search={"vectors": model.vectors.astype(dtype)})
+        if entrant.peer == "Numpy"
+        else replace(entrant, search={"tables": tables})
+        for entrant in entrants
+    ]
+    task = Task(
+        title, "transform", {"rows": rows, "width": width}, rehearsed={"rows": first}
     )
-    yield Contest(
-        f"join, exact, {n:,} x {n:,}",
-        {
-            OURS: lambda: ours(True),
-            NUMPY: lambda: plain.join(right, threshold),
-            SKLEARN: by_sklearn,
-        },
-        same,
-        f"{everything:,} pairs",
-    )
-
-
-def all_contests(rows: int, join_rows: int) -> Iterator[Contest]:
-    yield transform(rows)
-    yield from neighbors(rows, 1)
-    yield from neighbors(rows, 100)
-    yield from join(join_rows)
+    return hold(settings, task, given, BucketJudge(first.load(), model))

@@ -3,33 +3,50 @@
 import os
 import platform
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
-import fast_lsh_ann
+from entrants import (
+    FAISS,
+    NUMPY,
+    SCIKIT_LEARN,
+    facts,
+    hnswlib,
+    ours,
+    usearch,
+)
 
 
 def processor() -> str:
-    """The processor's name as the system gives it."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    """The processor's name as the system gives it, and what it has for int8."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    found = dict(line.split(":", 1) for line in lines if ":" in line)
+    named = {key.strip(): value.strip() for key, value in found.items()}
+    flags = named.get("flags", "").split()
+    wanted = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8")
+    has = " ".join(flag for flag in wanted if flag in flags)
+    return f"{named.get('model name') or platform.machine()} ({has})"
 
 
 def usable_cpus() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def tiers() -> list[str]:
+    """Kernels that ours can run on this processor, best first."""
+    return facts([ours()], 1)["tiers"].split()
+
+
 def describe(threads: int) -> list[str]:
     """Lines that let someone else run the same thing."""
-    packages = ("numpy", "scikit-learn", "scipy")
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    tier = fast_lsh_ann.simd_info().tier
+    peers = [ours(), NUMPY, SCIKIT_LEARN, FAISS, hnswlib(), usearch()]
+    found = facts(peers, threads)
+    tier = found.pop("tier")
+    del found["tiers"]
+    versions = ", ".join(f"{name} {version}" for name, version in found.items())
+    arguments = " ".join(sys.argv[1:])
     return [
         f"Machine: {processor()}, {usable_cpus()} CPUs usable, {platform.system()}",
-        f"Threads: {threads} for every contender; kernels: {tier}",
-        f"Versions: fast_lsh_ann {fast_lsh_ann.__version__}, {versions}, "
-        f"Python {platform.python_version()}",
-        f"Command: `{' '.join(['python', *sys.argv])}`",
+        f"Threads: {threads} for every contender; kernels of fast_lsh_ann: {tier}",
+        f"Versions: {versions}, Python {platform.python_version()}",
+        f"Command: `python bench/run.py {arguments}`".replace(" `", "`"),
     ]

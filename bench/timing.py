@@ -1,41 +1,62 @@
-"""Timing contenders against each other: alternating runs in one process, medians."""
+"""Timing contenders against each other: alternating turns, medians."""
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from messages import Request
+from stage import Worker
 
-@dataclass(frozen=True)
-class Contest:
-    """One operation, the ways to do it, and when two answers are the same."""
-
-    operation: str
-    contenders: Mapping[str, Callable[[], Any]]  # ours first
-    same: Callable[[Any, Any], bool]
-    note: str = ""
+# A call shorter than this is repeated for as long, after an untimed one: it finds its
+# caches and its clock frequency as they are when it is called in a loop.
+TURN_SECONDS = 0.1
+PAUSE_SECONDS = 0.05  # until the threads of the one before have gone to sleep
 
 
 @dataclass(frozen=True)
-class Outcome:
-    operation: str
-    seconds: Mapping[str, float]
-    agrees: Mapping[str, bool]  # with the first contender's answer
-    note: str
+class Act:
+    """What an entrant is asked to do again and again."""
+
+    label: str
+    worker: Worker
+    request: Request
 
 
-def run(contest: Contest, repetitions: int) -> Outcome:
-    """Compare the answers once, untimed, then take turns `repetitions` times."""
-    answers = {name: call() for name, call in contest.contenders.items()}
-    first = next(iter(answers.values()))
-    agrees = {name: contest.same(first, answer) for name, answer in answers.items()}
-    del answers, first
-    times: dict[str, list[float]] = {name: [] for name in contest.contenders}
-    for _ in range(repetitions):
-        for name, call in contest.contenders.items():
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
-    seconds = {name: statistics.median(taken) for name, taken in times.items()}
-    return Outcome(contest.operation, seconds, agrees, contest.note)
+@dataclass(frozen=True)
+class Timing:
+    median: float
+    fastest: float
+    runs: int
+
+
+def rehearse(act: Act) -> tuple[Any, float]:
+    """The answer, and about how long it takes once warm."""
+    reply = act.worker.ask(replace(act.request, wanted=True))
+    estimate = reply.seconds[0]
+    if estimate < 1:
+        estimate = min(estimate, act.worker.ask(act.request).seconds[0])
+    return reply.answer, estimate
+
+
+def alternate(
+    acts: Sequence[Act], estimates: Sequence[float], repetitions: int, patience: float
+) -> dict[str, Timing]:
+    """Take turns `repetitions` times; whoever needs longer than patience has one turn."""
+    turns: dict[str, list[float]] = {act.label: [] for act in acts}
+    fastest: dict[str, float] = {}
+    for turn in range(repetitions):
+        for act, estimate in zip(acts, estimates, strict=True):
+            if turn and estimate > patience:
+                continue
+            time.sleep(PAUSE_SECONDS)
+            least = TURN_SECONDS if estimate < TURN_SECONDS else 0.0
+            seconds = act.worker.ask(replace(act.request, least=least)).seconds
+            turns[act.label].append(statistics.median(seconds))
+            best = min(seconds)
+            fastest[act.label] = min(best, fastest.get(act.label, best))
+    return {
+        label: Timing(statistics.median(taken), fastest[label], len(taken))
+        for label, taken in turns.items()
+    }

@@ -6,11 +6,25 @@
 
 #include "base/cpu.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { PATH_LINE = 4096, PATH_ROOM = 2 * PATH_LINE };
+
+#if defined(__x86_64__)
+/* Leaf 7, subleaf 1, EAX bit 4; gcc 12 has no name for it. */
+static bool has_avx_vnni(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && a >= 1 &&
+           __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
+}
+#endif
 
 uint32_t fla_cpu_detect(void)
 {
@@ -21,6 +35,10 @@ uint32_t fla_cpu_detect(void)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         have |= FLA_CPU_AVX512;
+    if (__builtin_cpu_supports("avx512vnni"))
+        have |= FLA_CPU_AVX512_VNNI;
+    if (has_avx_vnni())
+        have |= FLA_CPU_AVX_VNNI;
 #endif
     return have;
 }

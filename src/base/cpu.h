@@ -7,6 +7,8 @@
 enum {
     FLA_CPU_AVX2 = 1u << 0,   /* AVX2 and FMA */
     FLA_CPU_AVX512 = 1u << 1, /* AVX-512 F, BW, DQ, VL */
+    FLA_CPU_AVX512_VNNI = 1u << 2,
+    FLA_CPU_AVX_VNNI = 1u << 3,
 };
 
 /* Instruction sets that both the processor and the operating system offer. */

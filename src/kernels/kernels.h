@@ -6,10 +6,15 @@
  * other.  Packed blocks, and whatever else is said to be aligned, start on FLA_ALIGNMENT
  * bytes; row pointers need no alignment and may end at an unmapped page.
  *
+ * Codes.  A coordinate's code is a small integer; four codes make a step.  A coded group
+ * holds step s of its 16 rows side by side, [steps x 16 x 4] bytes, a coded tile is four
+ * coded groups one after the other.  Rows of the base are stored with code_offset added,
+ * queries as they are, so that the products suit the tier's instruction.
+ *
  * Numerics.  The float64 kernels are exact contracts: the order of operations is given
- * and every tier returns the same bits.  The float32 filter is a bound: any order of
- * additions, fused or not, so tiers may differ; see search/bound.h for what may rely on
- * it.
+ * and every tier returns the same bits.  So are the code kernels: integers.  The float32
+ * sums are bounds: any order of additions, fused or not, so tiers may differ; see
+ * search/bound.h for what may rely on them.
  */
 #ifndef FLA_KERNELS_KERNELS_H
 #define FLA_KERNELS_KERNELS_H
@@ -21,12 +26,14 @@ enum {
     FLA_GROUP = 16,
     FLA_TILE = 64,
     FLA_TILE_GROUPS = FLA_TILE / FLA_GROUP,
-    FLA_PAIRS = 4, /* rows that one call of a distance kernel takes */
+    FLA_STEP = 4,  /* codes that lie together */
+    FLA_PAIRS = 8, /* pairs that one call of a distance kernel takes */
 };
 
+/* ---- rows and floats ------------------------------------------------------------- */
+
 /*
- * Transpose 16 rows of dim values into a packed group, converted to the group's type
- * (float64 to float32 rounds to nearest; beyond float32 becomes infinity).
+ * Transpose 16 rows of dim values into a packed float64 group.
  *
  * ahead  16 rows of the same kind that will be packed next, fetched towards the cache:
  *        rows lie in as many streams as the hardware's own prefetchers follow badly.
@@ -34,7 +41,34 @@ enum {
  * Returns the largest magnitude read, +infinity if any value read is NaN or infinite.
  */
 typedef double fla_pack_fn(const void *const rows[FLA_GROUP],
-                           const void *const ahead[FLA_GROUP], size_t dim, void *group);
+                           const void *const ahead[FLA_GROUP], size_t dim, double *group);
+
+/*
+ * The same into a packed float32 group, less a centre: value - centre[j], subtracted in
+ * the type of the rows, then rounded to float32; infinite where that is beyond float32.
+ */
+typedef double fla_center_fn(const void *const rows[FLA_GROUP],
+                             const void *const ahead[FLA_GROUP], size_t dim,
+                             const float *centre, float *group);
+
+/* What encoding 16 rows left behind; each row's sums are float32, in any order. */
+typedef struct fla_residue {
+    int32_t squares[FLA_GROUP]; /* sum of code^2, exact */
+    float
+        residual[FLA_GROUP]; /* sum of (value - scale * code)^2, each difference fused */
+    float length[FLA_GROUP]; /* sum of value^2 */
+} fla_residue;
+
+/*
+ * Code a packed float32 group: code = value / scale, near enough to the nearest whole
+ * number, clamped to code_max; stored with code_offset added; coordinates past dim have
+ * code 0.  Values that are not finite get some code and a residual that is not finite.
+ *
+ * scale  > 0 with a finite reciprocal.
+ * codes  a coded group of (dim + 3) / 4 steps, aligned.
+ */
+typedef void fla_encode_fn(const float *group, size_t dim, float scale, int32_t code_max,
+                           int32_t code_offset, uint8_t *codes, fla_residue *residue);
 
 /*
  * For each query, the set of rows r (bit r) of a packed float32 tile with
@@ -46,12 +80,13 @@ typedef void fla_filter_fn(const float *tile, size_t dim, const float *queries,
                            size_t n_queries, const float *limits, uint64_t *keep);
 
 /*
- * Euclidean distances of four rows from a query: the correctly rounded square root of
- * sum_j (row_j - query_j)^2 in double, from 0.0, j ascending, subtract, multiply and add
- * each rounded.
+ * Euclidean distances of eight pairs of a row and a query: the correctly rounded square
+ * root of sum_j (row_j - query_j)^2 in double, from 0.0, j ascending, subtract, multiply
+ * and add each rounded.  Pairs may repeat.
  */
-typedef void fla_distance_fn(const void *const rows[FLA_PAIRS], size_t dim,
-                             const double *query, double distances[FLA_PAIRS]);
+typedef void fla_distance_fn(const void *const rows[FLA_PAIRS],
+                             const void *const queries[FLA_PAIRS], size_t dim,
+                             double distances[FLA_PAIRS]);
 
 /*
  * Buckets of a packed float64 group in every hash table, as doubles:
@@ -66,22 +101,73 @@ typedef void fla_project_fn(const double *group, size_t dim, const double *vecto
 /* The rows r (bit r) of a tile with buckets[r] == bucket.  buckets: [64], aligned. */
 typedef uint64_t fla_match_fn(const int64_t *buckets, int64_t bucket);
 
+typedef struct fla_float_kernels {
+    fla_center_fn *center_f32, *center_f64; /* by the type of the rows */
+    fla_pack_fn *pack_f32, *pack_f64;
+    fla_encode_fn *encode;
+    fla_filter_fn *filter;
+    fla_distance_fn *distance[2][2]; /* [fla_dtype of the rows][of the queries] */
+    fla_project_fn *project;
+    fla_match_fn *match_i64;
+} fla_float_kernels;
+
+/* ---- codes ----------------------------------------------------------------------- */
+
+/* Rows of one tile that pass one query's limit: bit r stands for row r, never none. */
+typedef struct fla_hit {
+    uint64_t rows;
+    uint64_t query;
+} fla_hit;
+
+/*
+ * Score 64 rows against queries and list those that reach their query's limit.
+ *
+ * The score of a row is bias + sum over all codes of stored code * query code, in int32
+ * without overflow (the caller sees to that).
+ *
+ * tile     a coded tile, aligned.
+ * bias     [64], aligned.
+ * queries  [n_queries x steps x 4], aligned.
+ * limits   [n_queries]; a row passes with score >= limit.
+ * hits     room for n_queries; queries ascend, counting from 0.
+ *
+ * Returns the number of hits.
+ */
+typedef size_t fla_filter_codes_fn(const uint8_t *tile, const int32_t *bias, size_t steps,
+                                   const int8_t *queries, size_t n_queries,
+                                   const int32_t *limits, fla_hit *hits);
+
+/*
+ * Raise best[q * stride + r], r < 64, to the score of row r for query q where that is
+ * more.  best and stride * 4 are aligned.
+ */
+typedef void fla_best_codes_fn(const uint8_t *tile, const int32_t *bias, size_t steps,
+                               const int8_t *queries, size_t n_queries, int32_t *best,
+                               size_t stride);
+
+typedef struct fla_code_kernels {
+    int32_t code_max;    /* codes lie in [-code_max, code_max] */
+    int32_t code_offset; /* base rows are stored as the low byte of code + code_offset */
+    fla_filter_codes_fn *filter;
+    fla_best_codes_fn *best;
+} fla_code_kernels;
+
+/* ---- tiers ----------------------------------------------------------------------- */
+
+extern const fla_float_kernels fla_floats_scalar; /* these define the right answer */
+extern const fla_code_kernels fla_codes_scalar;
+#if defined(__x86_64__)
+extern const fla_float_kernels fla_floats_avx2, fla_floats_avx512;
+extern const fla_code_kernels fla_codes_avx2, fla_codes_avx_vnni;
+extern const fla_code_kernels fla_codes_avx512, fla_codes_avx512_vnni;
+#endif
+
 typedef struct fla_kernels {
     const char *name; /* what FAST_LSH_ANN_SIMD=<name> asks for */
     uint32_t needs;   /* FLA_CPU_* bits that must all be present */
-    fla_pack_fn *pack_f32_to_f32, *pack_f64_to_f32;
-    fla_pack_fn *pack_f32_to_f64, *pack_f64_to_f64;
-    fla_filter_fn *filter_f32;
-    fla_distance_fn *distance_f32, *distance_f64; /* by the type of the rows */
-    fla_project_fn *project_f64;
-    fla_match_fn *match_i64;
+    const fla_float_kernels *floats;
+    const fla_code_kernels *codes;
 } fla_kernels;
-
-extern const fla_kernels fla_kernels_scalar; /* defines the right answer */
-#if defined(__x86_64__)
-extern const fla_kernels fla_kernels_avx2;
-extern const fla_kernels fla_kernels_avx512;
-#endif
 
 /* Tiers of this build, best first, scalar last; NULL past the end. */
 const fla_kernels *fla_kernels_at(size_t i);

@@ -1,6 +1,6 @@
 /*
  * What every tier compiles from the same portable C, for its own instruction set: loading
- * unaligned values, the peak of values, and the exact distance.
+ * unaligned values and the peak of values.
  */
 #ifndef FLA_KERNELS_PORTABLE_H
 #define FLA_KERNELS_PORTABLE_H
@@ -31,31 +31,6 @@ static inline double larger_magnitude(double peak, double value)
     if (!(magnitude < INFINITY))
         return INFINITY;
     return magnitude > peak ? magnitude : peak;
-}
-
-/* Four rows at a time hide the latency of their four chains of additions. */
-#define FLA_DISTANCE(load)                                         \
-    double sum[FLA_PAIRS] = {0};                                   \
-    for (size_t j = 0; j < dim; j++) {                             \
-        for (size_t i = 0; i < FLA_PAIRS; i++) {                   \
-            const double difference = load(rows[i], j) - query[j]; \
-            const double square = difference * difference;         \
-            sum[i] += square;                                      \
-        }                                                          \
-    }                                                              \
-    for (size_t i = 0; i < FLA_PAIRS; i++)                         \
-        distances[i] = sqrt(sum[i]);
-
-static void distance_f32(const void *const rows[FLA_PAIRS], size_t dim,
-                         const double *query, double distances[FLA_PAIRS])
-{
-    FLA_DISTANCE(load_f32)
-}
-
-static void distance_f64(const void *const rows[FLA_PAIRS], size_t dim,
-                         const double *query, double distances[FLA_PAIRS])
-{
-    FLA_DISTANCE(load_f64)
 }
 
 #endif

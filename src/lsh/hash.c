@@ -47,11 +47,11 @@ fla_status fla_hash_group(fla_hasher *hasher, fla_dtype dtype,
                           const void *const ahead[FLA_GROUP])
 {
     const fla_model *model = hasher->model;
-    fla_pack_fn *pack = fla_pack_to_f64(hasher->kernels, dtype);
+    fla_pack_fn *pack = fla_pack_kernel(hasher->kernels, dtype);
     if (!isfinite(pack(rows, ahead, model->dim, hasher->group)))
         return FLA_ERR_NONFINITE;
-    hasher->kernels->project_f64(hasher->group, model->dim, model->vectors, model->tables,
-                                 model->reciprocal, hasher->buckets);
+    hasher->kernels->floats->project(hasher->group, model->dim, model->vectors,
+                                     model->tables, model->reciprocal, hasher->buckets);
     return FLA_OK;
 }
 

@@ -79,12 +79,12 @@ fla_status fla_rows_check_shape(const fla_matrix *rows, size_t dim, const char *
     return FLA_OK;
 }
 
-fla_pack_fn *fla_pack_to_f32(const fla_kernels *kernels, fla_dtype dtype)
+fla_pack_fn *fla_pack_kernel(const fla_kernels *kernels, fla_dtype dtype)
 {
-    return dtype == FLA_F32 ? kernels->pack_f32_to_f32 : kernels->pack_f64_to_f32;
+    return dtype == FLA_F32 ? kernels->floats->pack_f32 : kernels->floats->pack_f64;
 }
 
-fla_pack_fn *fla_pack_to_f64(const fla_kernels *kernels, fla_dtype dtype)
+fla_center_fn *fla_center_kernel(const fla_kernels *kernels, fla_dtype dtype)
 {
-    return dtype == FLA_F32 ? kernels->pack_f32_to_f64 : kernels->pack_f64_to_f64;
+    return dtype == FLA_F32 ? kernels->floats->center_f32 : kernels->floats->center_f64;
 }

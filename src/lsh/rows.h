@@ -29,8 +29,8 @@ fla_matrix fla_rows_slice(const fla_matrix *rows, size_t first, size_t n);
 fla_status fla_rows_check_shape(const fla_matrix *rows, size_t dim, const char *argument,
                                 fla_error *err);
 
-/* The pack kernels for rows of this type. */
-fla_pack_fn *fla_pack_to_f32(const fla_kernels *kernels, fla_dtype dtype);
-fla_pack_fn *fla_pack_to_f64(const fla_kernels *kernels, fla_dtype dtype);
+/* The kernels for rows of this type. */
+fla_pack_fn *fla_pack_kernel(const fla_kernels *kernels, fla_dtype dtype);
+fla_center_fn *fla_center_kernel(const fla_kernels *kernels, fla_dtype dtype);
 
 #endif

@@ -1,17 +1,21 @@
 /*
- * The float32 filter's certificate.
+ * The certificates of the filters.
  *
  * Notation: u = 2^-53 and v = 2^-24, the unit roundoffs of double and float; x, q the
- * rows as given, D their real distance; x', q' the rows in float32, D' their real
- * distance; c the computed distance that decides, f the computed float32 score; d = dim.
+ * rows as given, D their real distance; c the computed distance that decides; d = dim.
  *
  * 1. From c to D.  c = sqrt(S) rounded, S the sequential double sum of squares.  A term
  *    passes a subtraction (squared: two factors), a product and at most d additions, each
  *    within a factor 1 - u from below; a product may also lose 2^-1075 by underflow,
- * while differences and sums of doubles are exact where they are subnormal.  So D^2 <= (S
- * + d 2^-1075) / (1-u)^(d+3),   sqrt(S) <= c / (1-u), c <= R  implies  D <= R' = R (1 +
- * (d+4) u) + sqrt(d) 2^-537, as (1-u)^-((d+3)/2 + 1) <= 1 + (d+4) u for every d below
- * 2^40.
+ *    while differences and sums of doubles are exact where they are subnormal.  So
+ *        D^2 <= (S + d 2^-1075) / (1-u)^(d+3),   sqrt(S) <= c / (1-u),
+ *    and c <= R implies  D <= R' = R (1 + (d+4) u) + sqrt(d) 2^-537,
+ *    as (1-u)^-((d+3)/2 + 1) <= 1 + (d+4) u for every d below 2^40.  The same count
+ *    upwards: D <= R implies c <= R (1 + (d+4) u) + sqrt(d) 2^-537.
+ *
+ * The float32 filter.  x', q' are the rows in float32, less one centre that both share,
+ * D' their real distance, f the computed float32 score.
+ *
  * 2. From D to D'.  |D - D'| <= |x - x'| + |q - q'| <= e by the triangle inequality.
  * 3. From D' to f.  The same count upwards, in float: a difference (two factors), at most
  *    one rounding of the product and d of additions, in any order, fused or not; each
@@ -23,8 +27,27 @@
  *    and every row is decided exactly.  If a float32 step overflows to infinity then the
  *    right side passes FLT_MAX too, so an infinite f is above a finite limit rightly.
  *
- * The right side is evaluated in double: fewer than 16 roundings of positive terms,
- * covered by the factor 1 + 2^-48, and rounded up to float.
+ * The code filter.  m the centre, s the scale, both taken as the real numbers they are;
+ * k, l the codes of x and q.
+ *
+ * 4. Residuals.  y = x - m computed and rounded to float32: off by at most v |x-m| + u
+ *    |x-m| + 2^-150 a coordinate, together less than 2^-23 |y| + sqrt(d) 2^-149.  The
+ *    kernel's r = fma(-s, k, y) is off by at most v |y - s k|, without underflow, as all
+ *    three are multiples of 2^-149.  Summing d squares in float loses at most a factor
+ *    (1-v)^(d+1) and d 2^-150, so |r|^2 <= (sum + d 2^-149) / (1 - (d+2) v), and
+ *        |x - m - s k| <= e = |r| (1 + 2^-23) + 2^-23 |y| + sqrt(d) 2^-149.
+ * 5. From D to integers.  |D - s |k-l|| <= e_x + e_q, so with N = |k-l|^2, an integer,
+ *        c <= R  implies  N <= A = ((R' + e_x + e_q) / s)^2,  so  N <= M = floor(A).
+ * 6. From N to the score.  With n = |k|^2, p = |l|^2 the score without its shift is
+ *    a = k.l - floor(n/2) >= k.l - n/2 = (p - N)/2 >= (p - M)/2; a is whole, so
+ *        a >= ceil((p - M)/2).
+ *    Where M passes 2^30 the limit is INT32_MIN: every row passes.  Nothing overflows:
+ * for d <= 2^14 and bytes, |a|, the shift and every partial sum stay below 2^30.
+ * 7. Back from the score.  N = n + p - 2 k.l = p - 2a + (n - 2 floor(n/2)) <= p - 2a + 1,
+ *    so D <= s sqrt(p - 2a + 1) + e_x + e_q, and step 1 upwards gives c.
+ *
+ * Right sides are evaluated in double: fewer than 16 roundings of positive terms, covered
+ * by the factor 1 + 2^-48, and rounded up where they are stored narrower.
  */
 #include "search/bound.h"
 
@@ -32,13 +55,44 @@
 #include <math.h>
 
 static const double FLOAT_ROUNDOFF = 0x1p-24, DOUBLE_ROUNDOFF = 0x1p-53;
+static const double ROOM =
+    1 + 0x1p-48; /* for the roundings of a bound's own evaluation */
+static const double MOST_SQUARES = 0x1p30;
 
 double fla_rounding_bound(double peak, size_t dim)
 {
     if (!(peak <= (double)FLT_MAX))
         return INFINITY;
     /* Per coordinate: half an ulp, relative when normal, 2^-150 when subnormal. */
-    return sqrt((double)dim) * (peak * FLOAT_ROUNDOFF + 0x1p-150) * (1 + 0x1p-48);
+    return sqrt((double)dim) * (peak * FLOAT_ROUNDOFF + 0x1p-150) * ROOM;
+}
+
+double fla_length_bound(float sum, size_t dim)
+{
+    const double d = (double)dim, loss = (d + 2) * FLOAT_ROUNDOFF;
+    if (loss > 0.5)
+        return INFINITY;
+    return sqrt(((double)sum + d * 0x1p-149) / (1 - loss)) * ROOM;
+}
+
+double fla_centring_bound(double length, size_t dim)
+{
+    return (length * 0x1p-23 + sqrt((double)dim) * 0x1p-149) * ROOM;
+}
+
+double fla_residual_bound(float residual, float length, size_t dim)
+{
+    return (fla_length_bound(residual, dim) * (1 + 0x1p-23) +
+            fla_centring_bound(fla_length_bound(length, dim), dim)) *
+           ROOM;
+}
+
+/* Step 1: at least the real distance of a pair whose computed one is at most radius, and
+ * the other way round. */
+static double widen(double radius, size_t dim)
+{
+    const double d = (double)dim;
+    return radius * (1 + (d + 4) * DOUBLE_ROUNDOFF) + sqrt(d) * 0x1p-537;
 }
 
 float fla_filter_limit(double radius, double rounding, size_t dim)
@@ -47,12 +101,31 @@ float fla_filter_limit(double radius, double rounding, size_t dim)
     const double growth = (d + 3) * FLOAT_ROUNDOFF;
     if (!(radius < INFINITY) || !(rounding < INFINITY) || growth > 0.5)
         return INFINITY;
-    const double reach =
-        radius * (1 + (d + 4) * DOUBLE_ROUNDOFF) + sqrt(d) * 0x1p-537 + rounding;
-    const double limit =
-        (reach * reach / (1 - growth) + (d + 1) * 0x1p-147) * (1 + 0x1p-48);
+    const double reach = widen(radius, dim) + rounding;
+    const double limit = (reach * reach / (1 - growth) + (d + 1) * 0x1p-147) * ROOM;
     if (!(limit < (double)FLT_MAX))
         return INFINITY;
     const float rounded = (float)limit;
     return (double)rounded < limit ? nextafterf(rounded, INFINITY) : rounded;
+}
+
+int32_t fla_code_limit(double radius, double residual, double scale,
+                       const fla_coded *query, size_t dim)
+{
+    const double reach = (widen(radius, dim) + residual + query->residual) / scale;
+    const double squares = floor(reach * reach * ROOM);
+    if (!(squares < MOST_SQUARES))
+        return INT32_MIN;
+    const int32_t twice = query->squares - (int32_t)squares;
+    /* ceil(twice / 2): integer division rounds towards 0 */
+    return (twice > 0 ? twice / 2 + twice % 2 : twice / 2) + query->shift;
+}
+
+double fla_code_radius(int32_t score, double residual, double scale,
+                       const fla_coded *query, size_t dim)
+{
+    const double squares =
+        (double)query->squares - 2 * ((double)score - (double)query->shift) + 1;
+    const double reach = scale * sqrt(squares > 0 ? squares : 0);
+    return widen((reach + residual + query->residual) * ROOM, dim) * ROOM;
 }

@@ -1,8 +1,12 @@
-/* The float32 filter's certificate: why no answer is lost. */
+/* The certificates of the filters: why no answer is lost. */
 #ifndef FLA_SEARCH_BOUND_H
 #define FLA_SEARCH_BOUND_H
 
 #include <stddef.h>
+#include <stdint.h>
+
+/* Codes serve up to this dimension: beyond it their scores could pass int32. */
+enum { FLA_MAX_CODED_DIM = 1 << 14 };
 
 /*
  * At least the distance between a row of dim doubles up to peak in magnitude and its
@@ -11,11 +15,60 @@
 double fla_rounding_bound(double peak, size_t dim);
 
 /*
- * The filter's limit for a search radius: every row whose computed distance (the exact
- * kernel's) is at most radius scores at most this in the float32 filter, or scores NaN.
+ * At least the length of the vector whose squares a kernel has summed in float32, in any
+ * order; infinity or NaN when the sum is.
+ */
+double fla_length_bound(float sum, size_t dim);
+
+/*
+ * At least the distance between a row less the centre and its float32 form, which is at
+ * most length long.
+ */
+double fla_centring_bound(double length, size_t dim);
+
+/*
+ * At least the distance between a row less the centre and scale times its codes.
+ *
+ * residual, length  what the encode kernel left: sums of squares of the difference and of
+ *                   the float32 row.
+ */
+double fla_residual_bound(float residual, float length, size_t dim);
+
+/*
+ * The float32 filter's limit for a search radius: every row whose computed distance (the
+ * exact kernel's) is at most radius scores at most this in the float32 filter, or scores
+ * NaN.
  *
  * rounding  at least what rounding to float32 moved the row plus what it moved the query.
  */
 float fla_filter_limit(double radius, double rounding, size_t dim);
+
+/* A query in codes, as the limits need it. */
+typedef struct fla_coded {
+    double residual; /* at least: the distance from scale times its codes */
+    int32_t squares; /* sum of code^2 */
+    int32_t shift;   /* code_offset times the sum of its codes: what storing the base with
+                        an offset adds to every score */
+} fla_coded;
+
+/* A row's bias in the scores of the code kernels: squares is its sum of code^2. */
+static inline int32_t fla_code_bias(int32_t squares)
+{
+    return -(squares / 2);
+}
+
+/*
+ * The code filter's limit for a search radius: every row whose computed distance is at
+ * most radius, and whose own residual is at most residual, scores at least this.
+ */
+int32_t fla_code_limit(double radius, double residual, double scale,
+                       const fla_coded *query, size_t dim);
+
+/*
+ * At least the computed distance of any row, with a residual up to residual, that reached
+ * score in the code kernels.
+ */
+double fla_code_radius(int32_t score, double residual, double scale,
+                       const fla_coded *query, size_t dim);
 
 #endif

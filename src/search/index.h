@@ -1,12 +1,11 @@
-/* An index's inside: rows that were checked, and what they are searched with. */
+/* An index's inside: rows that were prepared, and what they are searched with. */
 #ifndef FLA_SEARCH_INDEX_H
 #define FLA_SEARCH_INDEX_H
 
-#include "fast_lsh_ann.h"
+#include "search/base.h"
 
 struct fla_index {
-    const fla_model *model; /* NULL: exact searches only */
-    fla_matrix rows;
+    fla_base base; /* its model is NULL for exact searches only */
 };
 
 #endif

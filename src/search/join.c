@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/fenv.h"
 #include "lsh/faults.h"
+#include "lsh/model.h"
 #include "search/index.h"
 #include "search/options.h"
 #include "search/scan.h"
@@ -38,7 +39,8 @@ struct fla_join {
     const fla_model *model; /* NULL: exact */
     fla_search_options options;
     double threshold;
-    fla_matrix right;
+    fla_base own;          /* prepared rows, unless an index has them */
+    const fla_base *right; /* own or an index's */
     unsigned threads;
     fla_scan *scans;      /* [threads] */
     size_t tasks;         /* of a wave, at most */
@@ -140,10 +142,11 @@ static fla_status keep_pairs(fla_scan *scan, size_t query, size_t n, const int64
 /* The first right row, a multiple of 64, that can be above a left row's number. */
 static size_t first_above(const fla_join *join, int64_t left)
 {
-    if (!join->options.upper || left < join->right.first_row)
+    if (!join->options.upper || left < join->right->rows.first_row)
         return 0;
-    const uint64_t skip = (uint64_t)(left - join->right.first_row);
-    return skip >= join->right.rows ? join->right.rows : (size_t)(skip - skip % FLA_TILE);
+    const uint64_t skip = (uint64_t)(left - join->right->rows.first_row);
+    return skip >= join->right->rows.rows ? join->right->rows.rows
+                                          : (size_t)(skip - skip % FLA_TILE);
 }
 
 static fla_status scan_group(join_wave *wave, const fla_queries *queries, size_t range,
@@ -157,7 +160,9 @@ static fla_status scan_group(join_wave *wave, const fla_queries *queries, size_t
     const size_t end = start + fla_size_min(left, wave->range_rows);
     const size_t above = first_above(join, queries->rows.first_row);
     const size_t first = above < start ? start : fla_size_min(above, end);
-    fla_scan_begin(scan, queries, 0, queries->n, join->threshold);
+    fla_scan_begin(scan, join->right, queries, 0, queries->n);
+    for (size_t q = 0; q < queries->n; q++)
+        fla_scan_set_radius(scan, q, join->threshold);
     scan->min_collisions = join->options.min_collisions;
     scan->upper = join->options.upper;
     scan->visit = keep_pairs;
@@ -165,7 +170,22 @@ static fla_status scan_group(join_wave *wave, const fla_queries *queries, size_t
     fla_job_advance(job, (uint64_t)(first - start) * queries->n);
     if (first == end)
         return FLA_OK;
-    return fla_scan_rows(scan, &join->right, first, end - first, job, worker);
+    return fla_scan_rows(scan, first, end - first, job, worker);
+}
+
+/* Check, bucket and code a group of left rows. */
+static fla_status prepare_left(const fla_join *join, fla_queries *queries,
+                               const fla_matrix *left, fla_scan *scan)
+{
+    const fla_quantizer *quantizer = &join->right->quantizer;
+    if (!fla_queries_init(queries, join->model, left) ||
+        (join->right->coded && !fla_queries_reserve(queries, quantizer->steps)))
+        return FLA_ERR_MEMORY;
+    const fla_status status =
+        fla_queries_fill(queries, fla_tile_hasher(&scan->tile), 0, queries->n);
+    if (status == FLA_OK && join->right->coded)
+        fla_scan_encode(scan, queries, quantizer, 0, queries->n);
+    return status;
 }
 
 static void join_task(fla_job *job, void *arg, size_t task, unsigned worker)
@@ -177,12 +197,9 @@ static void join_task(fla_job *job, void *arg, size_t task, unsigned worker)
     const fla_matrix left =
         fla_rows_slice(wave->left, wave->first + g * wave->group, group_rows(wave, g));
     fla_queries queries;
-    fla_status status = FLA_ERR_MEMORY;
     buffer->count = 0;
     buffer->overflowed = false;
-    if (fla_queries_init(&queries, join->model, &left))
-        status = fla_queries_fill(&queries, fla_tile_hasher(&join->scans[worker].tile), 0,
-                                  queries.n);
+    fla_status status = prepare_left(join, &queries, &left, &join->scans[worker]);
     if (status == FLA_OK)
         status = scan_group(wave, &queries, task % wave->ranges, buffer, job, worker);
     if (status == FLA_OK && !sort_pairs(buffer, left.first_row, left.rows))
@@ -227,7 +244,7 @@ static bool overflowed(const join_wave *wave)
 static void plan_wave(join_wave *wave, size_t group)
 {
     const fla_join *join = wave->join;
-    const size_t left = wave->left->rows - wave->first, right = join->right.rows;
+    const size_t left = wave->left->rows - wave->first, right = join->right->rows.rows;
     wave->group = group;
     wave->groups = fla_size_parts(left, group);
     if (wave->groups > join->tasks)
@@ -247,7 +264,7 @@ static void plan_wave(join_wave *wave, size_t group)
 static void plan_single_row(join_wave *wave, size_t first_row)
 {
     const fla_join *join = wave->join;
-    const size_t rows = join->right.rows - first_row;
+    const size_t rows = join->right->rows.rows - first_row;
     wave->group = 1;
     wave->groups = 1;
     wave->range_rows = BUFFER_PAIRS;
@@ -255,7 +272,7 @@ static void plan_single_row(join_wave *wave, size_t first_row)
     if (wave->ranges > join->tasks)
         wave->ranges = join->tasks;
     wave->first_row = first_row;
-    wave->end_row = join->right.rows;
+    wave->end_row = join->right->rows.rows;
     if (rows > wave->ranges * BUFFER_PAIRS)
         wave->end_row = first_row + wave->ranges * BUFFER_PAIRS;
 }
@@ -264,7 +281,7 @@ static fla_status run_wave(join_wave *wave)
 {
     const fla_join *join = wave->join;
     /* From where the wave begins, also when it is repeated. */
-    wave->run.done = (uint64_t)wave->first * join->right.rows + wave->first_row;
+    wave->run.done = (uint64_t)wave->first * join->right->rows.rows + wave->first_row;
     return fla_pool_run(join->context->pool, &wave->run, wave->groups * wave->ranges,
                         join_task, wave);
 }
@@ -274,7 +291,7 @@ static fla_status join_single_row(join_wave *wave, fla_pair_sink *sink, void *si
 {
     fla_status status = FLA_OK;
     size_t pairs = 0, row = 0;
-    while (status == FLA_OK && row < wave->join->right.rows) {
+    while (status == FLA_OK && row < wave->join->right->rows.rows) {
         plan_single_row(wave, row);
         status = run_wave(wave);
         if (status == FLA_OK)
@@ -295,7 +312,7 @@ static fla_status join_rows(fla_join *join, const fla_call *call, const fla_matr
 {
     const size_t largest = first_group(join, left->rows);
     join_wave wave = {.join = join, .left = left};
-    wave.run = fla_run_begin(call, (uint64_t)left->rows * join->right.rows);
+    wave.run = fla_run_begin(call, (uint64_t)left->rows * join->right->rows.rows);
     size_t group = largest;
     while (wave.first < left->rows) {
         size_t pairs = 0;
@@ -322,6 +339,19 @@ static fla_status join_rows(fla_join *join, const fla_call *call, const fla_matr
 
 /* ---- the public functions ------------------------------------------------------ */
 
+static fla_status describe(fla_status status, const fla_join *join, const fla_call *call,
+                           const fla_matrix *rows, const char *argument, fla_error *err)
+{
+    if (status == FLA_ERR_CANCELLED)
+        return fla_fail(err, status, "the join was cancelled");
+    if (status == FLA_ERR_SINK)
+        return fla_fail(err, status, "the sink stopped the join");
+    if (status == FLA_ERR_NONFINITE || status == FLA_ERR_RANGE)
+        return fla_rows_describe_fault(join->context, call, rows, join->model, argument,
+                                       err);
+    return status == FLA_OK ? FLA_OK : fla_fail_memory(err, "the join");
+}
+
 static bool make_room(fla_join *join)
 {
     join->threads = fla_pool_threads(join->context->pool);
@@ -332,15 +362,15 @@ static bool make_room(fla_join *join)
         return false;
     for (unsigned i = 0; i < join->threads; i++) {
         if (!fla_scan_init(&join->scans[i], join->context->kernels, join->model,
-                           join->right.dim, MAX_GROUP))
+                           join->right->rows.dim, MAX_GROUP))
             return false;
     }
     return true;
 }
 
-/* Right rows must have been checked. */
+/* right  an index's rows, or NULL: they will be the join's own. */
 static fla_status create(fla_context *context, const fla_model *model,
-                         const fla_matrix *right, double threshold,
+                         const fla_base *right, double threshold,
                          const fla_search_options *options, fla_join **out,
                          fla_error *err)
 {
@@ -358,13 +388,26 @@ static fla_status create(fla_context *context, const fla_model *model,
     join->model = model;
     join->options = read;
     join->threshold = threshold;
-    join->right = *right;
-    if (make_room(join)) {
-        *out = join; /* ownership passes to the caller here and nowhere else */
+    fla_base_init(&join->own, model);
+    join->right = right != NULL ? right : &join->own;
+    *out = join; /* ownership passes to the caller here and nowhere else */
+    return FLA_OK;
+}
+
+static fla_status prepare_right(fla_join *join, const fla_call *call,
+                                const fla_matrix *right, fla_error *err)
+{
+    fenv_t callers;
+    fla_run run = fla_run_begin(call, right->rows);
+    fla_base_set(&join->own, right);
+    if (right->rows == 0)
         return FLA_OK;
-    }
-    fla_join_free(join);
-    return fla_fail_memory(err, "the join");
+    fla_fenv_enter(&callers);
+    fla_status status = fla_base_prepare(&join->own, join->context, &run, right, 1);
+    if (status != FLA_OK)
+        status = describe(status, join, call, right, "right", err);
+    fla_fenv_leave(&callers);
+    return status;
 }
 
 fla_status fla_join_create(fla_context *context, const fla_call *call,
@@ -372,13 +415,24 @@ fla_status fla_join_create(fla_context *context, const fla_call *call,
                            double threshold, const fla_search_options *options,
                            fla_join **out, fla_error *err)
 {
-    fla_index *checked;
+    fla_join *join = NULL;
     *out = NULL;
-    fla_status status = fla_index_create(context, call, model, right, &checked, err);
-    if (status != FLA_OK)
-        return status;
-    fla_index_free(checked);
-    return create(context, model, right, threshold, options, out, err);
+    fla_status status = fla_call_check(call, err);
+    if (status == FLA_OK)
+        status =
+            fla_rows_check_shape(right, model != NULL ? model->dim : 0, "right", err);
+    if (status == FLA_OK)
+        status = create(context, model, NULL, threshold, options, &join, err);
+    if (status == FLA_OK)
+        status = prepare_right(join, call, right, err);
+    if (status == FLA_OK && !make_room(join))
+        status = fla_fail_memory(err, "the join");
+    if (status == FLA_OK) {
+        *out = join; /* ownership passes to the caller here and nowhere else */
+        join = NULL;
+    }
+    fla_join_free(join);
+    return status;
 }
 
 void fla_join_free(fla_join *join)
@@ -392,22 +446,10 @@ void fla_join_free(fla_join *join)
         fla_free(join->buffers[i].pairs);
         fla_free(join->buffers[i].sorted);
     }
+    fla_base_clear(&join->own);
     fla_free(join->scans);
     fla_free(join->buffers);
     fla_free(join);
-}
-
-static fla_status describe(fla_status status, const fla_join *join, const fla_call *call,
-                           const fla_matrix *left, fla_error *err)
-{
-    if (status == FLA_ERR_CANCELLED)
-        return fla_fail(err, status, "the join was cancelled");
-    if (status == FLA_ERR_SINK)
-        return fla_fail(err, status, "the sink stopped the join");
-    if (status == FLA_ERR_NONFINITE || status == FLA_ERR_RANGE)
-        return fla_rows_describe_fault(join->context, call, left, join->model, "left",
-                                       err);
-    return status == FLA_OK ? FLA_OK : fla_fail_memory(err, "the join");
 }
 
 fla_status fla_join_push(fla_join *join, const fla_call *call, const fla_matrix *left,
@@ -419,13 +461,13 @@ fla_status fla_join_push(fla_join *join, const fla_call *call, const fla_matrix 
                         "this join failed before: free it and make a new one");
     fla_status status = fla_call_check(call, err);
     if (status == FLA_OK)
-        status = fla_rows_check_shape(left, join->right.dim, "left", err);
-    if (status != FLA_OK || left->rows == 0 || join->right.rows == 0)
+        status = fla_rows_check_shape(left, join->right->rows.dim, "left", err);
+    if (status != FLA_OK || left->rows == 0 || join->right->rows.rows == 0)
         return status;
     fla_fenv_enter(&callers);
     status = join_rows(join, call, left, sink, sink_arg);
     if (status != FLA_OK)
-        status = describe(status, join, call, left, err);
+        status = describe(status, join, call, left, "left", err);
     fla_fenv_leave(&callers);
     join->failed = status != FLA_OK;
     return status;
@@ -443,10 +485,11 @@ fla_status fla_similarity_join(const fla_index *left, fla_context *context,
             err, FLA_ERR_ARGUMENT, "upper",
             "upper is for rows joined with themselves, got two sides");
     fla_status status =
-        create(context, left->model, &other->rows, threshold, options, &join, err);
-    if (status != FLA_OK)
-        return status;
-    status = fla_join_push(join, call, &left->rows, sink, sink_arg, err);
+        create(context, left->base.model, &other->base, threshold, options, &join, err);
+    if (status == FLA_OK && !make_room(join))
+        status = fla_fail_memory(err, "the join");
+    if (status == FLA_OK)
+        status = fla_join_push(join, call, &left->base.rows, sink, sink_arg, err);
     fla_join_free(join);
     return status;
 }

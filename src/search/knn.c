@@ -1,9 +1,13 @@
 /*
  * Nearest neighbors of resident queries among rows that arrive in blocks.
  *
+ * Rows are coded first where that pays: an index has done so, a block is coded piece by
+ * piece.  Before the first scan every query of an exact search gets a radius from a
+ * sample of the codes (seed.c), so that the filter drops most rows from the start.
+ *
  * Work is split into tasks of (block of queries) x (range of rows).  With many queries a
  * task is one block of queries against all rows, and a query's neighbors live in one
- * heap. With few, all queries meet small ranges of rows; then every worker has a heap of
+ * list. With few, all queries meet small ranges of rows; then every worker has a list of
  * its own per query, and they are merged at the end.  A neighbor's place depends on its
  * distance and row alone, so neither way nor the order of tasks shows in the result.
  */
@@ -18,21 +22,26 @@
 #include "search/index.h"
 #include "search/options.h"
 #include "search/scan.h"
+#include "search/seed.h"
 #include "search/topk.h"
 
 enum {
-    /* Below this many queries per thread, threads share out rows instead of queries:
-       packing a row costs as much as scanning it for about 8 queries. */
+    /* Below this many queries per thread, threads share out rows instead of queries. */
     QUERIES_PER_THREAD = 256,
-    BLOCK_QUERIES = 512,           /* a block's float32 queries stay in the L2 cache */
-    RANGE_ROWS = 16 * FLA_TILE,    /* rows of a task when rows are shared out */
+    BLOCK_QUERIES = 512,           /* a block's codes stay in the L2 cache */
+    RANGE_ROWS = 16 * FLA_TILE,    /* least rows of a task when rows are shared out */
+    RANGES_PER_THREAD = 16,        /* evens out their lengths */
     FILL_QUERIES = 16 * FLA_GROUP, /* queries a task prepares */
+    SEED_QUERIES = 4 * FLA_GROUP,  /* queries a task finds first radii for */
     FINISH_QUERIES = 64,           /* queries a task sorts */
+    CODED_QUERIES = 16,    /* from so many on, coding a row to scan it once pays */
+    PIECE_BYTES = 1 << 24, /* codes of a piece of a block: they stay in the L3 */
+    PIECE_TILES = 16,      /* and at least so many tiles */
 };
 
 typedef struct knn_worker {
     fla_knn *knn;
-    size_t slot; /* which of a query's heaps this worker fills */
+    size_t slot; /* which of a query's lists this worker fills */
     fla_scan scan;
 } knn_worker;
 
@@ -43,12 +52,16 @@ struct fla_knn {
     size_t k;
     fla_queries queries;
     bool share_rows;
-    size_t block; /* queries of a task */
+    size_t block;    /* queries of a task */
+    fla_base pushed; /* what is being pushed; its quantizer outlives a block */
+    const fla_quantizer *coded_by; /* the queries; NULL: not coded */
+    unsigned coded_fit;            /* and which of its fits */
+    bool seeded;
     unsigned threads;
     knn_worker *workers; /* [threads] */
     size_t slots;
     fla_topk *tops;         /* [slots x queries] */
-    _Atomic double *radius; /* [queries]: what any of a query's heaps has proven */
+    _Atomic double *radius; /* [queries]: what any of a query's lists has proven */
     uint64_t rows_pushed;
     bool failed;
 };
@@ -80,13 +93,15 @@ static void choose_split(fla_knn *knn)
 static bool make_room(fla_knn *knn)
 {
     const size_t n = knn->queries.n, dim = knn->queries.rows.dim;
-    size_t heaps;
+    size_t lists;
     knn->workers = fla_alloc_zeroed(knn->threads, sizeof *knn->workers);
     knn->radius = fla_alloc(n, sizeof *knn->radius);
     if (knn->workers == NULL || knn->radius == NULL ||
-        !fla_size_mul(knn->slots, n, &heaps) ||
-        (knn->tops = fla_alloc_zeroed(heaps, sizeof *knn->tops)) == NULL)
+        !fla_size_mul(knn->slots, n, &lists) ||
+        (knn->tops = fla_alloc_zeroed(lists, sizeof *knn->tops)) == NULL)
         return false;
+    for (size_t i = 0; i < lists; i++)
+        fla_topk_init(&knn->tops[i]);
     for (size_t q = 0; q < n; q++)
         atomic_init(&knn->radius[q], INFINITY);
     for (unsigned i = 0; i < knn->threads; i++) {
@@ -162,6 +177,7 @@ fla_status fla_knn_create(fla_context *context, const fla_call *call,
     knn->model = model;
     knn->options = read;
     knn->k = k;
+    fla_base_init(&knn->pushed, model);
     knn->threads = fla_pool_threads(context->pool);
     fla_fenv_enter(&callers);
     status = create(knn, call, queries, err);
@@ -184,6 +200,7 @@ void fla_knn_free(fla_knn *knn)
         fla_scan_clear(&knn->workers[i].scan);
     }
     fla_queries_clear(&knn->queries);
+    fla_base_clear(&knn->pushed);
     fla_free(knn->workers);
     fla_free(knn->tops);
     fla_free(knn->radius);
@@ -192,7 +209,7 @@ void fla_knn_free(fla_knn *knn)
 
 /* ---- push ---------------------------------------------------------------------- */
 
-/* Lower a query's shared radius to what one heap has proven; returns the lowest known. */
+/* Lower a query's shared radius to what one list has proven; returns the lowest known. */
 static double share_radius(_Atomic double *shared, double radius)
 {
     double known = atomic_load_explicit(shared, memory_order_relaxed);
@@ -215,15 +232,16 @@ static fla_status offer(fla_scan *scan, size_t query, size_t n, const int64_t *r
         if (!fla_topk_offer(top, knn->k, (fla_neighbor){distances[i], rows[i]}))
             return FLA_ERR_MEMORY;
     }
-    const double radius = share_radius(&knn->radius[q], fla_topk_radius(top, knn->k));
+    const double radius = share_radius(&knn->radius[q], top->radius);
     if (radius < scan->radius[query])
         fla_scan_set_radius(scan, query, radius);
     return FLA_OK;
 }
 
+/* One scan of prepared rows by all queries. */
 typedef struct knn_push {
     fla_knn *knn;
-    const fla_matrix *rows;
+    const fla_base *base;
     size_t ranges, range_rows;
 } knn_push;
 
@@ -234,56 +252,166 @@ static void push_task(fla_job *job, void *arg, size_t task, unsigned worker)
     fla_scan *scan = &knn->workers[worker].scan;
     const size_t q = task / push->ranges * knn->block;
     const size_t row = task % push->ranges * push->range_rows;
-    const size_t queries = knn->queries.n - q, rows = push->rows->rows - row;
-    fla_scan_begin(scan, &knn->queries, q, fla_size_min(queries, knn->block), INFINITY);
+    const size_t queries = knn->queries.n - q, rows = push->base->rows.rows - row;
+    fla_scan_begin(scan, push->base, &knn->queries, q, fla_size_min(queries, knn->block));
     scan->min_collisions = knn->options.min_collisions;
     scan->visit = offer;
     scan->arg = &knn->workers[worker];
     for (size_t i = 0; i < scan->n; i++)
         fla_scan_set_radius(
             scan, i, atomic_load_explicit(&knn->radius[q + i], memory_order_relaxed));
-    const fla_status status = fla_scan_rows(
-        scan, push->rows, row, fla_size_min(rows, push->range_rows), job, worker);
+    const fla_status status =
+        fla_scan_rows(scan, row, fla_size_min(rows, push->range_rows), job, worker);
     if (status != FLA_OK)
         fla_job_fail(job, status);
+}
+
+static void encode_task(fla_job *job, void *arg, size_t task, unsigned worker)
+{
+    knn_push *push = arg;
+    fla_knn *knn = push->knn;
+    const size_t first = task * FILL_QUERIES, left = knn->queries.n - first;
+    (void)job;
+    fla_scan_encode(&knn->workers[worker].scan, &knn->queries, &push->base->quantizer,
+                    first, fla_size_min(left, FILL_QUERIES));
+}
+
+/* Code the queries by the base's quantizer, unless they are. */
+static fla_status encode_queries(knn_push *push, fla_run *run)
+{
+    fla_knn *knn = push->knn;
+    const fla_quantizer *quantizer = &push->base->quantizer;
+    if (knn->coded_by == quantizer && knn->coded_fit == quantizer->fits)
+        return FLA_OK;
+    if (!fla_queries_reserve(&knn->queries, quantizer->steps))
+        return FLA_ERR_MEMORY;
+    knn->coded_by = quantizer;
+    knn->coded_fit = quantizer->fits;
+    return fla_pool_run(knn->context->pool, run,
+                        fla_size_parts(knn->queries.n, FILL_QUERIES), encode_task, push);
+}
+
+static void seed_task(fla_job *job, void *arg, size_t task, unsigned worker)
+{
+    knn_push *push = arg;
+    fla_knn *knn = push->knn;
+    const size_t first = task * SEED_QUERIES, left = knn->queries.n - first;
+    const size_t n = fla_size_min(left, SEED_QUERIES);
+    double radius[SEED_QUERIES];
+    (void)worker;
+    if (!fla_seed_radii(knn->context->kernels, push->base, &knn->queries, first, n,
+                        knn->k, radius)) {
+        fla_job_fail(job, FLA_ERR_MEMORY);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        share_radius(&knn->radius[first + i], radius[i]);
+}
+
+/* Radii from a sample: valid where every row is a candidate. */
+static fla_status seed_queries(knn_push *push, fla_run *run)
+{
+    fla_knn *knn = push->knn;
+    if (knn->seeded || knn->model != NULL || !fla_seed_pays(push->base, knn->k))
+        return FLA_OK;
+    knn->seeded = true;
+    return fla_pool_run(knn->context->pool, run,
+                        fla_size_parts(knn->queries.n, SEED_QUERIES), seed_task, push);
+}
+
+/* Scan rows that were prepared, or that are to be scanned as they are. */
+static fla_status push_base(fla_knn *knn, fla_run *run, const fla_base *base)
+{
+    const size_t rows = base->rows.rows;
+    const size_t blocks = fla_size_parts(knn->queries.n, knn->block);
+    knn_push push = {knn, base, 1, rows};
+    fla_status status = FLA_OK;
+    if (knn->share_rows) {
+        const size_t even = rows / (RANGES_PER_THREAD * (size_t)knn->threads);
+        push.range_rows = even < RANGE_ROWS ? RANGE_ROWS : even - even % FLA_TILE;
+        push.ranges = fla_size_parts(rows, push.range_rows);
+    }
+    if (base->coded)
+        status = encode_queries(&push, run);
+    if (status == FLA_OK && base->coded)
+        status = seed_queries(&push, run);
+    if (status == FLA_OK)
+        status =
+            fla_pool_run(knn->context->pool, run, blocks * push.ranges, push_task, &push);
+    return status;
+}
+
+/* Rows of a block that are coded together. */
+static size_t piece_rows(const fla_matrix *rows)
+{
+    const size_t tiles = PIECE_BYTES / (rows->dim * FLA_TILE);
+    return (tiles > PIECE_TILES ? tiles : PIECE_TILES) * FLA_TILE;
+}
+
+static fla_status push_coded(fla_knn *knn, fla_run *run, const fla_matrix *rows)
+{
+    const size_t piece = piece_rows(rows);
+    fla_status status = FLA_OK;
+    for (size_t i = 0; i < rows->rows && status == FLA_OK; i += piece) {
+        const fla_matrix part =
+            fla_rows_slice(rows, i, fla_size_min(rows->rows - i, piece));
+        status = fla_base_prepare(&knn->pushed, knn->context, run, &part, 0);
+        if (status == FLA_OK)
+            status = push_base(knn, run, &knn->pushed);
+    }
+    return status;
 }
 
 static fla_status push_rows(fla_knn *knn, const fla_call *call, const fla_matrix *rows,
                             fla_error *err)
 {
     const size_t n = knn->queries.n;
-    const size_t blocks = fla_size_parts(n, knn->block);
-    knn_push push = {knn, rows, 1, rows->rows};
-    if (knn->share_rows) {
-        push.range_rows = RANGE_ROWS;
-        push.ranges = fla_size_parts(rows->rows, RANGE_ROWS);
-    }
     fla_run run = fla_run_begin(call, (uint64_t)n * rows->rows);
-    const fla_status status =
-        fla_pool_run(knn->context->pool, &run, blocks * push.ranges, push_task, &push);
+    fla_status status;
+    if (n >= CODED_QUERIES && fla_base_can_code(rows->dim)) {
+        status = push_coded(knn, &run, rows);
+    } else {
+        fla_base_set(&knn->pushed, rows);
+        status = push_base(knn, &run, &knn->pushed);
+    }
     if (status == FLA_ERR_NONFINITE || status == FLA_ERR_RANGE)
         return fla_rows_describe_fault(knn->context, call, rows, knn->model, "rows", err);
     return status == FLA_OK ? FLA_OK : fail_run(status, err);
 }
 
+/* Scan one block: rows, or those of an index if base is not NULL. */
+static fla_status push(fla_knn *knn, const fla_call *call, const fla_matrix *rows,
+                       const fla_base *base, fla_error *err)
+{
+    fenv_t callers;
+    fla_status status;
+    if (rows->rows == 0 || knn->queries.n == 0)
+        return FLA_OK;
+    fla_fenv_enter(&callers);
+    if (base != NULL) {
+        fla_run run = fla_run_begin(call, (uint64_t)knn->queries.n * rows->rows);
+        status = push_base(knn, &run, base);
+        if (status != FLA_OK)
+            status = fail_run(status, err);
+    } else {
+        status = push_rows(knn, call, rows, err);
+    }
+    fla_fenv_leave(&callers);
+    knn->failed = status != FLA_OK;
+    knn->rows_pushed += rows->rows;
+    return status;
+}
+
 fla_status fla_knn_push(fla_knn *knn, const fla_call *call, const fla_matrix *rows,
                         fla_error *err)
 {
-    fenv_t callers;
     if (knn->failed)
         return fla_fail(err, FLA_ERR_ARGUMENT,
                         "this search failed before: free it and make a new one");
     fla_status status = fla_call_check(call, err);
     if (status == FLA_OK)
         status = fla_rows_check_shape(rows, knn->queries.rows.dim, "rows", err);
-    if (status != FLA_OK || rows->rows == 0 || knn->queries.n == 0)
-        return status;
-    fla_fenv_enter(&callers);
-    status = push_rows(knn, call, rows, err);
-    fla_fenv_leave(&callers);
-    knn->failed = status != FLA_OK;
-    knn->rows_pushed += rows->rows;
-    return status;
+    return status == FLA_OK ? push(knn, call, rows, NULL, err) : status;
 }
 
 /* ---- finish -------------------------------------------------------------------- */
@@ -296,18 +424,18 @@ typedef struct knn_finish {
     int64_t *counts; /* may be NULL */
 } knn_finish;
 
-/* Bring a query's neighbors together in its first heap, nearest first. */
+/* Bring a query's neighbors together in its first list, nearest first. */
 static bool merge(fla_knn *knn, size_t q)
 {
     fla_topk *top = &knn->tops[q];
     for (size_t slot = 1; slot < knn->slots; slot++) {
         fla_topk *other = &knn->tops[slot * knn->queries.n + q];
         for (size_t i = 0; i < other->count; i++)
-            if (!fla_topk_offer(top, knn->k, other->heap[i]))
+            if (!fla_topk_offer(top, knn->k, other->items[i]))
                 return false;
         fla_topk_clear(other);
     }
-    fla_topk_sort(top);
+    fla_topk_sort(top, knn->k);
     return true;
 }
 
@@ -326,9 +454,9 @@ static void finish_task(fla_job *job, void *arg, size_t task, unsigned worker)
         }
         for (size_t i = 0; i < finish->width; i++) {
             const bool found = i < top->count;
-            finish->indices[q * finish->width + i] = found ? top->heap[i].row : -1;
+            finish->indices[q * finish->width + i] = found ? top->items[i].row : -1;
             finish->distances[q * finish->width + i] =
-                found ? top->heap[i].distance : INFINITY;
+                found ? top->items[i].distance : INFINITY;
         }
         if (finish->counts != NULL)
             finish->counts[q] = (int64_t)top->count;
@@ -351,7 +479,7 @@ fla_status fla_knn_finish(fla_knn *knn, const fla_call *call, size_t width,
         return fla_fail_argument(err, FLA_ERR_SHAPE, "width",
                                  "width must be at least %llu, got %zu",
                                  (unsigned long long)most, width);
-    knn->failed = true; /* the heaps are sorted now: nothing may be added */
+    knn->failed = true; /* the lists are sorted now: nothing may be added */
     knn_finish finish = {knn, width, indices, distances, counts};
     const size_t tasks = fla_size_parts(n, FINISH_QUERIES);
     fla_run run = fla_run_begin(call, 0);
@@ -369,18 +497,20 @@ fla_status fla_nearest_neighbors(const fla_index *index, fla_context *context,
 {
     size_t wanted;
     fla_knn *knn;
-    const size_t width = fla_size_min(k, index->rows.rows);
-    fla_status status = fla_rows_check_shape(queries, index->rows.dim, "queries", err);
+    const fla_matrix *rows = &index->base.rows;
+    const size_t width = fla_size_min(k, rows->rows);
+    fla_status status = fla_rows_check_shape(queries, rows->dim, "queries", err);
     if (status != FLA_OK)
         return status;
     if (!fla_size_mul(queries->rows, width, &wanted) || out_len != wanted)
         return fla_fail_argument(err, FLA_ERR_SHAPE, "out_len",
                                  "out_len must be %zu queries x %zu, got %zu",
                                  queries->rows, width, out_len);
-    status = fla_knn_create(context, call, index->model, queries, k, options, &knn, err);
+    status =
+        fla_knn_create(context, call, index->base.model, queries, k, options, &knn, err);
     if (status != FLA_OK)
         return status;
-    status = fla_knn_push(knn, call, &index->rows, err);
+    status = push(knn, call, rows, &index->base, err);
     if (status == FLA_OK)
         status = fla_knn_finish(knn, call, width, indices, distances, counts, err);
     fla_knn_free(knn);

@@ -3,25 +3,44 @@
 #define FLA_SEARCH_QUERIES_H
 
 #include "lsh/hash.h"
+#include "search/quantizer.h"
 
 typedef struct fla_queries {
     fla_matrix rows;  /* borrowed: what distances are computed from */
     size_t n;         /* rows.rows */
-    float *packed;    /* [n x dim]: what the filter reads */
-    double *rounding; /* [n]: at least what rounding to float32 moved each */
     int64_t *buckets; /* [n x tables], or NULL without a model */
+    size_t steps;     /* of the codes there is room for; 0: none */
+    int8_t *codes;    /* [n x steps x 4] */
+    fla_coded *coded; /* [n] */
 } fla_queries;
 
-/* Room for rows; model may be NULL.  False: no memory.  Clear in either case. */
+/* Room for rows and their buckets; model may be NULL.  False: no memory.  Clear in either
+ * case. */
 bool fla_queries_init(fla_queries *queries, const fla_model *model,
                       const fla_matrix *rows);
 void fla_queries_clear(fla_queries *queries);
 
 /*
- * Prepare queries first .. first + n - 1.  hasher belongs to the model, NULL without one.
+ * Check and bucket queries first .. first + n - 1.  hasher belongs to the model, NULL
+ * without one.
  * Returns FLA_OK, FLA_ERR_NONFINITE or FLA_ERR_RANGE, without describing it.
  */
 fla_status fla_queries_fill(fla_queries *queries, fla_hasher *hasher, size_t first,
                             size_t n);
+
+/* Room for the codes of a quantizer of so many steps.  False: no memory. */
+bool fla_queries_reserve(fla_queries *queries, size_t steps);
+
+/*
+ * Code queries first .. first + n - 1.  group, codes: a float group and a coded group to
+ * work in.
+ */
+void fla_queries_encode(fla_queries *queries, const fla_quantizer *quantizer,
+                        float *group, uint8_t *codes, size_t first, size_t n);
+
+static inline const int8_t *fla_query_codes(const fla_queries *queries, size_t i)
+{
+    return queries->codes + i * queries->steps * FLA_STEP;
+}
 
 #endif

@@ -4,59 +4,137 @@
 #include <math.h>
 
 #include "base/alloc.h"
+#include "kernels/bits.h"
 #include "lsh/model.h"
-#include "search/bound.h"
 
-/* Queries filtered at once: their keep sets stay in registers' reach, stops come soon. */
-enum { STRIP = 64 };
+enum {
+    STRIP = 64,          /* queries the float32 filter takes at once */
+    FLOAT_TILES = 64,    /* tiles by floats once codes have failed, before another try */
+    JUDGED_PAIRS = 8192, /* pairs the code filter is judged by */
+    /* Of so many pairs one may be measured in vain: measuring costs about as much as
+       filtering 8 pairs by floats (bench/kernels.c). */
+    LOST_IN = 8,
+};
 
 bool fla_scan_init(fla_scan *scan, const fla_kernels *kernels, const fla_model *model,
                    size_t dim, size_t capacity)
 {
-    *scan = (fla_scan){.capacity = capacity};
-    scan->query = fla_alloc(dim, sizeof *scan->query);
+    size_t values;
+    *scan = (fla_scan){.kernels = kernels, .dim = dim, .capacity = capacity};
     scan->radius = fla_alloc(capacity, sizeof *scan->radius);
-    scan->limits = fla_alloc(capacity, sizeof *scan->limits);
-    return fla_tile_init(&scan->tile, kernels, model, dim) && scan->query != NULL &&
-           scan->radius != NULL && scan->limits != NULL;
+    scan->hits = fla_alloc(capacity, sizeof *scan->hits);
+    scan->code_limits = fla_alloc(capacity, sizeof *scan->code_limits);
+    scan->float_limits = fla_alloc(capacity, sizeof *scan->float_limits);
+    scan->rounding = fla_alloc(capacity, sizeof *scan->rounding);
+    if (!fla_size_mul(capacity, dim, &values))
+        return false;
+    scan->floats = fla_alloc(values, sizeof *scan->floats);
+    return fla_tile_init(&scan->tile, kernels, model, dim) && scan->radius != NULL &&
+           scan->hits != NULL && scan->code_limits != NULL &&
+           scan->float_limits != NULL && scan->rounding != NULL && scan->floats != NULL;
 }
 
 void fla_scan_clear(fla_scan *scan)
 {
     fla_tile_clear(&scan->tile);
-    fla_free(scan->query);
     fla_free(scan->radius);
-    fla_free(scan->limits);
+    fla_free(scan->hits);
+    fla_free(scan->code_limits);
+    fla_free(scan->float_limits);
+    fla_free(scan->rounding);
+    fla_free(scan->floats);
     *scan = (fla_scan){0};
 }
 
-void fla_scan_begin(fla_scan *scan, const fla_queries *queries, size_t first, size_t n,
-                    double radius)
+void fla_scan_encode(fla_scan *scan, fla_queries *queries, const fla_quantizer *quantizer,
+                     size_t first, size_t n)
 {
+    float *group = scan->tile.floats; /* a tile has room for a group and its codes */
+    fla_queries_encode(queries, quantizer, group,
+                       (uint8_t *)(group + quantizer->dim * FLA_GROUP), first, n);
+}
+
+/* ---- radius and limits ----------------------------------------------------------- */
+
+void fla_scan_begin(fla_scan *scan, const fla_base *base, const fla_queries *queries,
+                    size_t first, size_t n)
+{
+    scan->base = base;
     scan->queries = queries;
     scan->first = first;
     scan->n = n;
-    scan->rounding = 0;
-    for (size_t q = 0; q < n; q++)
-        fla_scan_set_radius(scan, q, radius);
+    scan->pairs.n = 0;
+    scan->floats_ready = false;
+    scan->row_rounding = 0;
+    scan->float_tiles = 0;
+    scan->scored = 0;
+    scan->lost = 0;
+}
+
+static void limit_floats(fla_scan *scan, size_t query)
+{
+    scan->float_limits[query] = fla_filter_limit(
+        scan->radius[query], scan->rounding[query] + scan->row_rounding, scan->dim);
 }
 
 void fla_scan_set_radius(fla_scan *scan, size_t query, double radius)
 {
     scan->radius[query] = radius;
-    scan->limits[query] = fla_filter_limit(
-        radius, scan->queries->rounding[scan->first + query] + scan->rounding,
-        scan->tile.dim);
+    if (scan->base->coded)
+        scan->code_limits[query] = fla_code_limit(
+            radius, scan->base->residual, (double)scan->base->quantizer.scale,
+            &scan->queries->coded[scan->first + query], scan->dim);
+    if (scan->floats_ready)
+        limit_floats(scan, query);
 }
 
-/* A tile whose rows lost more to rounding than any before widens every limit. */
-static void allow_rounding(fla_scan *scan)
+/* ---- pairs ----------------------------------------------------------------------- */
+
+/* Exact distances of the waiting pairs. */
+static void measure(const fla_scan *scan, double distances[FLA_SCAN_PAIRS])
 {
-    if (scan->tile.rounding <= scan->rounding)
-        return;
-    scan->rounding = scan->tile.rounding;
-    for (size_t q = 0; q < scan->n; q++)
-        fla_scan_set_radius(scan, q, scan->radius[q]);
+    const fla_matrix *rows = &scan->base->rows, *queries = &scan->queries->rows;
+    const fla_scan_pairs *pairs = &scan->pairs;
+    fla_distance_fn *distance =
+        scan->kernels->floats->distance[rows->dtype][queries->dtype];
+    const void *row[FLA_PAIRS], *query[FLA_PAIRS];
+    double some[FLA_PAIRS];
+    for (size_t i = 0; i < pairs->n; i += FLA_PAIRS) {
+        const size_t n = fla_size_min(pairs->n - i, FLA_PAIRS);
+        for (size_t p = 0; p < FLA_PAIRS; p++) {
+            const size_t at = i + (p < n ? p : n - 1);
+            row[p] = fla_row(rows, pairs->row[at]);
+            query[p] = fla_row(queries, scan->first + pairs->query[at]);
+        }
+        distance(row, query, scan->dim, some);
+        for (size_t p = 0; p < n; p++)
+            distances[i + p] = some[p];
+    }
+}
+
+/* Decide the waiting pairs: hand on, query by query, those within the radius. */
+static fla_status decide(fla_scan *scan)
+{
+    double distances[FLA_SCAN_PAIRS];
+    int64_t rows[FLA_SCAN_PAIRS];
+    const fla_scan_pairs *pairs = &scan->pairs;
+    fla_status status = FLA_OK;
+    measure(scan, distances);
+    for (size_t i = 0; i < pairs->n && status == FLA_OK;) {
+        const size_t query = pairs->query[i], first = i;
+        size_t n = 0;
+        for (; i < pairs->n && pairs->query[i] == query; i++) {
+            if (!(distances[i] <= scan->radius[query]))
+                continue;
+            rows[first + n] = scan->base->rows.first_row + (int64_t)pairs->row[i];
+            distances[first + n++] = distances[i];
+        }
+        scan->lost += i - first - n;
+        if (n > 0)
+            status = scan->visit(scan, query, n, rows + first, distances + first);
+    }
+    scan->pairs.n = 0;
+    return status;
 }
 
 /* The rows of a tile that a query may pair with. */
@@ -66,36 +144,83 @@ static uint64_t eligible(const fla_scan *scan, size_t query)
     if (!scan->upper)
         return all;
     const int64_t number = scan->queries->rows.first_row + (int64_t)(scan->first + query);
-    if (number < scan->tile.number)
+    const int64_t tile = scan->base->rows.first_row + (int64_t)scan->tile.first;
+    if (number < tile)
         return all;
-    const int64_t skip = number - scan->tile.number + 1;
+    const int64_t skip = number - tile + 1;
     return skip >= FLA_TILE ? 0 : all & (UINT64_MAX << skip);
 }
 
-/* Decide the rows of a tile that the filter kept for one query. */
-static fla_status decide(fla_scan *scan, size_t query, uint64_t kept)
+/* Let a query wait with the candidates among some rows of the tile. */
+static fla_status add_pairs(fla_scan *scan, size_t query, uint64_t rows)
 {
-    size_t positions[FLA_TILE];
-    int64_t rows[FLA_TILE];
-    double distances[FLA_TILE];
+    const fla_matrix *base = &scan->base->rows;
+    const size_t row_bytes =
+        scan->dim * (base->dtype == FLA_F32 ? sizeof(float) : sizeof(double));
     const fla_model *model = scan->tile.hasher.model;
-    if (model != NULL) {
-        const fla_status status = fla_tile_bucket(&scan->tile);
-        if (status != FLA_OK)
-            return status;
-        kept = fla_tile_candidates(
-            &scan->tile, kept,
+    fla_scan_pairs *pairs = &scan->pairs;
+    rows &= eligible(scan, query);
+    if (model != NULL && rows != 0)
+        rows = fla_tile_candidates(
+            &scan->tile, rows,
             scan->queries->buckets + (scan->first + query) * model->tables,
             scan->min_collisions);
+    for (; rows != 0; rows &= rows - 1) {
+        const size_t row = scan->tile.first + fla_lowest_bit(rows);
+        fla_prefetch(fla_row(base, row), row_bytes);
+        pairs->query[pairs->n] = query;
+        pairs->row[pairs->n++] = row;
+        if (pairs->n == FLA_SCAN_PAIRS) {
+            const fla_status status = decide(scan);
+            if (status != FLA_OK)
+                return status;
+        }
     }
-    if (kept == 0)
-        return FLA_OK;
-    fla_row_widen(&scan->queries->rows, scan->first + query, scan->query);
-    const size_t n =
-        fla_tile_distances(&scan->tile, kept, scan->query, positions, distances);
-    for (size_t i = 0; i < n; i++)
-        rows[i] = scan->tile.number + (int64_t)positions[i];
-    return scan->visit(scan, query, n, rows, distances);
+    return FLA_OK;
+}
+
+/* ---- the float32 filter ---------------------------------------------------------- */
+
+/* A query less the centre, and at least what rounding to float32 moved it. */
+static double center_query(const fla_scan *scan, size_t query)
+{
+    const fla_matrix *rows = &scan->queries->rows;
+    const float *centre = scan->base->quantizer.centre;
+    float *floats = scan->floats + query * scan->dim;
+    double peak = 0, squares = 0;
+    for (size_t j = 0; j < scan->dim; j++) {
+        const double value = fla_row_value(rows, scan->first + query, j);
+        floats[j] = scan->base->coded ? (float)(value - (double)centre[j]) : (float)value;
+        peak = fmax(peak, fabs(value));
+        squares += (double)floats[j] * (double)floats[j];
+    }
+    if (scan->base->coded) /* the sum is double: what it lost is far below the factor */
+        return fla_centring_bound(sqrt(squares) * (1 + 0x1p-24), scan->dim);
+    return rows->dtype == FLA_F32 ? 0 : fla_rounding_bound(peak, scan->dim);
+}
+
+static void ready_floats(fla_scan *scan)
+{
+    scan->floats_ready = true;
+    if (scan->base->coded)
+        scan->row_rounding = fla_centring_bound(scan->base->length, scan->dim);
+    for (size_t q = 0; q < scan->n; q++) {
+        scan->rounding[q] = center_query(scan, q);
+        limit_floats(scan, q);
+    }
+}
+
+/* Rows not coded: those that lost more to rounding than any before widen every limit. */
+static void allow_rounding(fla_scan *scan)
+{
+    if (scan->base->coded || scan->base->rows.dtype == FLA_F32)
+        return;
+    const double rounding = fla_rounding_bound(scan->tile.peak, scan->dim);
+    if (rounding <= scan->row_rounding)
+        return;
+    scan->row_rounding = rounding;
+    for (size_t q = 0; q < scan->n; q++)
+        limit_floats(scan, q);
 }
 
 static bool all_infinite(const float *limits, size_t n)
@@ -106,54 +231,110 @@ static bool all_infinite(const float *limits, size_t n)
     return true;
 }
 
-/* The loaded tile against up to STRIP queries. */
-static fla_status scan_strip(fla_scan *scan, size_t first, size_t n)
+/* The packed tile against up to STRIP queries. */
+static fla_status scan_strip(fla_scan *scan, size_t first, size_t n, uint64_t exceptions)
 {
     uint64_t keep[STRIP];
-    const size_t dim = scan->tile.dim;
-    if (all_infinite(scan->limits + first, n)) {
+    if (all_infinite(scan->float_limits + first, n)) {
         for (size_t q = 0; q < n; q++)
             keep[q] = UINT64_MAX;
     } else {
-        scan->tile.kernels->filter_f32(
-            scan->tile.packed, dim, scan->queries->packed + (scan->first + first) * dim,
-            n, scan->limits + first, keep);
+        scan->kernels->floats->filter(scan->tile.floats, scan->dim,
+                                      scan->floats + first * scan->dim, n,
+                                      scan->float_limits + first, keep);
     }
     for (size_t q = 0; q < n; q++) {
-        const uint64_t kept = keep[q] & eligible(scan, first + q);
-        if (kept == 0)
-            continue;
-        const fla_status status = decide(scan, first + q, kept);
+        const fla_status status = add_pairs(scan, first + q, keep[q] | exceptions);
         if (status != FLA_OK)
             return status;
     }
     return FLA_OK;
 }
 
-static fla_status scan_tile(fla_scan *scan, fla_job *job, unsigned worker)
+static fla_status scan_floats(fla_scan *scan, uint64_t exceptions, fla_job *job,
+                              unsigned worker)
 {
-    fla_status status = FLA_OK;
+    if (!scan->floats_ready)
+        ready_floats(scan);
+    fla_status status = fla_tile_pack(&scan->tile);
+    if (status != FLA_OK)
+        return status;
     allow_rounding(scan);
     for (size_t q = 0; status == FLA_OK && q < scan->n; q += STRIP) {
         if (fla_job_stopped(job, worker))
             return FLA_OK;
-        status = scan_strip(scan, q, fla_size_min(scan->n - q, STRIP));
+        status = scan_strip(scan, q, fla_size_min(scan->n - q, STRIP), exceptions);
     }
     return status;
 }
 
-fla_status fla_scan_rows(fla_scan *scan, const fla_matrix *rows, size_t first, size_t n,
-                         fla_job *job, unsigned worker)
+/* ---- the code filter ------------------------------------------------------------- */
+
+/* Every query has exceptions to meet besides its hits, all in row order. */
+static fla_status merge_hits(fla_scan *scan, size_t hits, uint64_t exceptions)
 {
-    const fla_matrix part = fla_rows_slice(rows, 0, first + n);
+    fla_status status = FLA_OK;
+    size_t h = 0;
+    for (size_t q = 0; q < scan->n && status == FLA_OK; q++) {
+        const bool hit = h < hits && scan->hits[h].query == q;
+        status = add_pairs(scan, q, exceptions | (hit ? scan->hits[h].rows : 0));
+        h += hit;
+    }
+    return status;
+}
+
+static fla_status scan_codes(fla_scan *scan, size_t t, uint64_t exceptions)
+{
+    const fla_base *base = scan->base;
+    const size_t hits = scan->kernels->codes->filter(
+        fla_base_tile(base, t), base->bias + t * FLA_TILE, base->quantizer.steps,
+        fla_query_codes(scan->queries, scan->first), scan->n, scan->code_limits,
+        scan->hits);
+    fla_status status = FLA_OK;
+    if (exceptions != 0)
+        return merge_hits(scan, hits, exceptions);
+    for (size_t h = 0; h < hits && status == FLA_OK; h++)
+        status = add_pairs(scan, scan->hits[h].query, scan->hits[h].rows);
+    return status;
+}
+
+/* When codes let too many pairs pass in vain, floats take over for a while. */
+static void judge_codes(fla_scan *scan)
+{
+    scan->scored += scan->n * FLA_TILE;
+    if (scan->scored < JUDGED_PAIRS)
+        return;
+    if (scan->lost > scan->scored / LOST_IN)
+        scan->float_tiles = FLOAT_TILES;
+    scan->scored = 0;
+    scan->lost = 0;
+}
+
+static fla_status scan_tile(fla_scan *scan, size_t t, fla_job *job, unsigned worker)
+{
+    const uint64_t exceptions = scan->base->coded ? scan->base->exceptions[t] : 0;
+    fla_status status;
+    fla_tile_take(&scan->tile, scan->base, t);
+    if (!scan->base->coded || scan->float_tiles > 0) {
+        status = scan_floats(scan, exceptions, job, worker);
+        if (scan->float_tiles > 0)
+            scan->float_tiles--;
+    } else {
+        status = scan_codes(scan, t, exceptions);
+        judge_codes(scan);
+    }
+    return status;
+}
+
+fla_status fla_scan_rows(fla_scan *scan, size_t first, size_t n, fla_job *job,
+                         unsigned worker)
+{
     fla_status status = FLA_OK;
     for (size_t i = first; status == FLA_OK && i < first + n; i += FLA_TILE) {
         if (fla_job_stopped(job, worker))
             return FLA_OK;
-        status = fla_tile_load(&scan->tile, &part, i);
-        if (status == FLA_OK)
-            status = scan_tile(scan, job, worker);
+        status = scan_tile(scan, i / FLA_TILE, job, worker);
         fla_job_advance(job, (uint64_t)scan->tile.count * scan->n);
     }
-    return status;
+    return status == FLA_OK ? decide(scan) : status;
 }

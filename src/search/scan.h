@@ -1,10 +1,11 @@
 /*
  * The one inner loop of every search: a block of queries against tiles of base rows.
  *
- * Distance first: the float32 filter drops what cannot be within a query's radius; only
- * what it keeps is tested for collision, and only candidates get an exact distance.  A
- * query without a radius yet (infinite) skips the filter, so that collision comes first
- * where distance cannot select.
+ * Distance first: a filter drops what cannot be within a query's radius; what it keeps is
+ * tested for collision, and only candidates get an exact distance.  Rows that were coded
+ * are filtered by integers; where that drops too little, and where nothing was coded, by
+ * float32.  A query without a radius yet (infinite) keeps every row, so that collision
+ * comes first where distance cannot select.
  */
 #ifndef FLA_SEARCH_SCAN_H
 #define FLA_SEARCH_SCAN_H
@@ -12,26 +13,52 @@
 #include "search/queries.h"
 #include "search/tile.h"
 
+/* Pairs whose distances are computed together: their rows arrive meanwhile. */
+enum { FLA_SCAN_PAIRS = 256 };
+
 /*
- * Receives the candidates of one query in one tile: n row numbers, ascending, and exact
- * distances, not all of them within the radius.  May set the query's radius.
+ * Receives candidates of one query: n row numbers with exact distances, all within the
+ * query's radius.  May lower the radius.
  * Returns FLA_OK, or why the search must end.
  */
 typedef struct fla_scan fla_scan;
 typedef fla_status fla_scan_visit(fla_scan *scan, size_t query, size_t n,
                                   const int64_t *rows, const double *distances);
 
+/* Pairs of a query of the block and a row of the base that wait for their distance. */
+typedef struct fla_scan_pairs {
+    size_t n;
+    size_t query[FLA_SCAN_PAIRS];
+    size_t row[FLA_SCAN_PAIRS];
+} fla_scan_pairs;
+
 struct fla_scan {
+    const fla_kernels *kernels;
+    size_t dim;
     fla_tile tile;
-    double *query;   /* [dim]: the query whose distances are being computed */
-    size_t capacity; /* queries that radius and limits have room for */
+    size_t capacity; /* queries of a block, at most */
     double *radius;  /* [capacity]: what may enter the answer is within it */
-    float *limits;   /* [capacity]: the filter's limits for these radii */
-    double rounding; /* of the base rows so far; the limits allow for it */
+    fla_hit *hits;   /* [capacity] */
+    fla_scan_pairs pairs;
+
+    /* the code filter */
+    int32_t *code_limits; /* [capacity] */
+
+    /* the float32 filter, made ready when it is needed */
+    bool floats_ready;
+    float *floats;         /* [capacity x dim]: the queries less the centre */
+    float *float_limits;   /* [capacity] */
+    double *rounding;      /* [capacity]: at least what that moved each query */
+    double row_rounding;   /* and the base rows so far; the limits allow for both */
+    size_t float_tiles;    /* tiles yet to be filtered by floats */
+    uint64_t scored, lost; /* pairs filtered by codes lately; those beyond the radius */
 
     /* set by fla_scan_begin */
+    const fla_base *base;
     const fla_queries *queries;
     size_t first, n; /* the queries of this block */
+
+    /* set by the caller after that */
     uint64_t min_collisions;
     bool upper; /* only rows numbered above the query's own number */
     fla_scan_visit *visit;
@@ -43,9 +70,16 @@ bool fla_scan_init(fla_scan *scan, const fla_kernels *kernels, const fla_model *
                    size_t dim, size_t capacity);
 void fla_scan_clear(fla_scan *scan);
 
-/* Take queries first .. first + n - 1, n <= capacity, each with the same radius. */
-void fla_scan_begin(fla_scan *scan, const fla_queries *queries, size_t first, size_t n,
-                    double radius);
+/* Code queries in this scan's working memory, between scans; see fla_queries_encode. */
+void fla_scan_encode(fla_scan *scan, fla_queries *queries, const fla_quantizer *quantizer,
+                     size_t first, size_t n);
+
+/*
+ * Take queries first .. first + n - 1, n <= capacity, for rows of a base; queries are
+ * coded by its quantizer if the base is coded.  Every radius must be set after that.
+ */
+void fla_scan_begin(fla_scan *scan, const fla_base *base, const fla_queries *queries,
+                    size_t first, size_t n);
 
 /* query counts from the first of the block. */
 void fla_scan_set_radius(fla_scan *scan, size_t query, double radius);
@@ -54,9 +88,9 @@ void fla_scan_set_radius(fla_scan *scan, size_t query, double radius);
  * Scan base rows first .. first + n - 1; first is a multiple of 64.  Polls the job and
  * reports n rows x block queries to it.
  * Returns FLA_OK (also when the job was stopped), FLA_ERR_NONFINITE or FLA_ERR_RANGE for
- * the base rows, or what the visitor returned.
+ * base rows that were not checked before, or what the visitor returned.
  */
-fla_status fla_scan_rows(fla_scan *scan, const fla_matrix *rows, size_t first, size_t n,
-                         fla_job *job, unsigned worker);
+fla_status fla_scan_rows(fla_scan *scan, size_t first, size_t n, fla_job *job,
+                         unsigned worker);
 
 #endif

@@ -1,19 +1,22 @@
-/* 64 base rows, prepared for a block of queries: packed, checked, bucketed when asked. */
+/* 64 base rows as a scan looks at them: as floats, and by their buckets. */
 #include "search/tile.h"
 
 #include <math.h>
 
 #include "base/alloc.h"
+#include "kernels/bits.h"
 #include "lsh/model.h"
-#include "search/bound.h"
 
 bool fla_tile_init(fla_tile *tile, const fla_kernels *kernels, const fla_model *model,
                    size_t dim)
 {
     size_t values;
-    *tile = (fla_tile){.kernels = kernels, .dim = dim};
+    *tile = (fla_tile){.kernels = kernels};
     if (!fla_size_mul(dim, FLA_TILE, &values) ||
-        (tile->packed = fla_alloc(values, sizeof *tile->packed)) == NULL)
+        (tile->floats = fla_alloc(values, sizeof *tile->floats)) == NULL)
+        return false;
+    tile->origin = fla_alloc_zeroed(dim, sizeof *tile->origin);
+    if (tile->origin == NULL)
         return false;
     if (model == NULL)
         return true;
@@ -27,7 +30,8 @@ void fla_tile_clear(fla_tile *tile)
 {
     fla_hasher_clear(&tile->hasher);
     fla_free(tile->buckets);
-    fla_free(tile->packed);
+    fla_free(tile->floats);
+    fla_free(tile->origin);
     *tile = (fla_tile){0};
 }
 
@@ -36,30 +40,13 @@ fla_hasher *fla_tile_hasher(fla_tile *tile)
     return tile->buckets != NULL ? &tile->hasher : NULL;
 }
 
-fla_status fla_tile_load(fla_tile *tile, const fla_matrix *rows, size_t first)
+void fla_tile_take(fla_tile *tile, const fla_base *base, size_t t)
 {
-    fla_pack_fn *pack = fla_pack_to_f32(tile->kernels, rows->dtype);
-    const size_t left = rows->rows - first;
-    double peak = 0;
-    tile->count = fla_size_min(left, FLA_TILE);
-    tile->number = rows->first_row + (int64_t)first;
-    tile->dtype = rows->dtype;
+    tile->base = base;
+    tile->first = t * FLA_TILE;
+    tile->count = fla_size_min(base->rows.rows - tile->first, FLA_TILE);
     tile->bucketed = false;
-    for (size_t i = 0; i < FLA_TILE; i += FLA_GROUP)
-        fla_rows_group(rows, first + i, tile->rows + i);
-    for (size_t i = 0; i < FLA_TILE; i += FLA_GROUP) {
-        const void *ahead[FLA_GROUP];
-        fla_rows_group(rows, first + i + FLA_GROUP, ahead);
-        const double group_peak =
-            pack(tile->rows + i, ahead, tile->dim, tile->packed + i * tile->dim);
-        peak = group_peak > peak ? group_peak : peak;
-    }
-    if (!isfinite(peak))
-        return FLA_ERR_NONFINITE;
-    tile->rounding = rows->dtype == FLA_F32 ? 0 : fla_rounding_bound(peak, tile->dim);
-    if (tile->buckets != NULL && !fla_buckets_surely_fit(tile->hasher.model, peak))
-        return fla_tile_bucket(tile);
-    return FLA_OK;
+    tile->packed = false;
 }
 
 uint64_t fla_tile_all(const fla_tile *tile)
@@ -82,14 +69,13 @@ static fla_status place_buckets(fla_tile *tile, size_t g)
     return FLA_OK;
 }
 
-fla_status fla_tile_bucket(fla_tile *tile)
+static fla_status bucket(fla_tile *tile)
 {
+    const void *rows[FLA_GROUP];
     fla_status status = FLA_OK;
-    if (tile->bucketed)
-        return FLA_OK;
     for (size_t g = 0; status == FLA_OK && g < FLA_TILE_GROUPS; g++) {
-        const void *const *rows = tile->rows + g * FLA_GROUP;
-        status = fla_hash_group(&tile->hasher, tile->dtype, rows, rows);
+        fla_rows_group(&tile->base->rows, tile->first + g * FLA_GROUP, rows);
+        status = fla_hash_group(&tile->hasher, tile->base->rows.dtype, rows, rows);
         if (status == FLA_OK)
             status = place_buckets(tile, g);
     }
@@ -97,12 +83,36 @@ fla_status fla_tile_bucket(fla_tile *tile)
     return status;
 }
 
+fla_status fla_tile_pack(fla_tile *tile)
+{
+    const fla_matrix *rows = &tile->base->rows;
+    const float *centre = tile->base->coded ? tile->base->quantizer.centre : tile->origin;
+    fla_center_fn *center = fla_center_kernel(tile->kernels, rows->dtype);
+    const void *group[FLA_GROUP], *ahead[FLA_GROUP];
+    tile->peak = 0;
+    for (size_t i = 0; i < FLA_TILE; i += FLA_GROUP) {
+        fla_rows_group(rows, tile->first + i, group);
+        fla_rows_group(rows, tile->first + i + FLA_GROUP, ahead);
+        const double peak =
+            center(group, ahead, rows->dim, centre, tile->floats + i * rows->dim);
+        tile->peak = peak > tile->peak ? peak : tile->peak;
+    }
+    tile->packed = true;
+    if (!isfinite(tile->peak))
+        return FLA_ERR_NONFINITE;
+    if (!tile->base->checked && tile->buckets != NULL &&
+        !fla_buckets_surely_fit(tile->hasher.model, tile->peak))
+        return bucket(tile);
+    return FLA_OK;
+}
+
 /* Rows of the set that collide at least once: 64 rows in a few compares per table. */
 static uint64_t colliding_once(const fla_tile *tile, uint64_t set, const int64_t *buckets)
 {
     uint64_t colliding = 0;
     for (size_t t = 0; t < tile->hasher.model->tables && (set & ~colliding) != 0; t++)
-        colliding |= tile->kernels->match_i64(tile->buckets + t * FLA_TILE, buckets[t]);
+        colliding |=
+            tile->kernels->floats->match_i64(tile->buckets + t * FLA_TILE, buckets[t]);
     return set & colliding;
 }
 
@@ -114,52 +124,38 @@ static uint64_t collisions(const fla_tile *tile, size_t row, const int64_t *buck
     return count;
 }
 
-/* Position of the lowest bit; set is not 0. */
-static size_t lowest(uint64_t set)
+/* Among the buckets that the base has kept; a few rows, one by one. */
+static uint64_t kept_candidates(const fla_tile *tile, uint64_t set,
+                                const int64_t *buckets, uint64_t min_collisions)
 {
-    size_t position = 0;
-    for (unsigned width = 32; width > 0; width /= 2) {
-        const uint64_t low = set & (((uint64_t)1 << width) - 1);
-        if (low == 0) {
-            set >>= width;
-            position += width;
-        } else {
-            set = low;
-        }
-    }
-    return position;
-}
-
-uint64_t fla_tile_candidates(const fla_tile *tile, uint64_t set, const int64_t *buckets,
-                             uint64_t min_collisions)
-{
-    uint64_t candidates = colliding_once(tile, set, buckets);
-    if (min_collisions == 1)
-        return candidates;
-    for (uint64_t rest = candidates; rest != 0; rest &= rest - 1) {
-        const size_t row = lowest(rest);
-        if (collisions(tile, row, buckets) < min_collisions)
-            candidates &= ~((uint64_t)1 << row);
+    const size_t tables = tile->hasher.model->tables;
+    const int64_t *low = tile->base->bucket_low;
+    uint64_t candidates = 0;
+    for (uint64_t rest = set; rest != 0; rest &= rest - 1) {
+        const size_t row = fla_lowest_bit(rest);
+        const uint8_t *mine = tile->base->buckets + (tile->first + row) * tables;
+        uint64_t count = 0;
+        for (size_t t = 0; t < tables && count < min_collisions; t++)
+            count += mine[t] == (uint64_t)buckets[t] - (uint64_t)low[t];
+        candidates |= (uint64_t)(count >= min_collisions) << row;
     }
     return candidates;
 }
 
-size_t fla_tile_distances(const fla_tile *tile, uint64_t set, const double *query,
-                          size_t positions[FLA_TILE], double distances[FLA_TILE])
+uint64_t fla_tile_candidates(fla_tile *tile, uint64_t set, const int64_t *buckets,
+                             uint64_t min_collisions)
 {
-    fla_distance_fn *distance = tile->dtype == FLA_F32 ? tile->kernels->distance_f32
-                                                       : tile->kernels->distance_f64;
-    size_t n = 0;
-    for (; set != 0; set &= set - 1)
-        positions[n++] = lowest(set);
-    for (size_t i = 0; i < n; i += FLA_PAIRS) {
-        const void *rows[FLA_PAIRS];
-        double four[FLA_PAIRS];
-        for (size_t p = 0; p < FLA_PAIRS; p++)
-            rows[p] = tile->rows[positions[i + p < n ? i + p : n - 1]];
-        distance(rows, tile->dim, query, four);
-        for (size_t p = 0; p < FLA_PAIRS && i + p < n; p++)
-            distances[i + p] = four[p];
+    if (tile->base->buckets != NULL)
+        return kept_candidates(tile, set, buckets, min_collisions);
+    if (!tile->bucketed && bucket(tile) != FLA_OK)
+        return 0;
+    uint64_t candidates = colliding_once(tile, set, buckets);
+    if (min_collisions == 1)
+        return candidates;
+    for (uint64_t rest = candidates; rest != 0; rest &= rest - 1) {
+        const size_t row = fla_lowest_bit(rest);
+        if (collisions(tile, row, buckets) < min_collisions)
+            candidates &= ~((uint64_t)1 << row);
     }
-    return n;
+    return candidates;
 }

@@ -1,21 +1,23 @@
-/* 64 base rows, prepared for a block of queries: packed, checked, bucketed when asked. */
+/* 64 base rows as a scan looks at them: as floats, and by their buckets. */
 #ifndef FLA_SEARCH_TILE_H
 #define FLA_SEARCH_TILE_H
 
 #include "lsh/hash.h"
+#include "search/base.h"
 
 typedef struct fla_tile {
     const fla_kernels *kernels;
-    size_t dim;
-    float *packed;     /* [4 x dim x 16] */
     fla_hasher hasher; /* unused without a model */
     int64_t *buckets;  /* [tables x 64], valid when bucketed; NULL without a model */
     bool bucketed;
-    const void *rows[FLA_TILE];
-    fla_dtype dtype;
-    size_t count;    /* rows that are real; the others repeat the last */
-    int64_t number;  /* of the first row */
-    double rounding; /* at least what rounding to float32 moved any of the rows */
+    float
+        *floats; /* [4 x dim x 16], valid when packed: less the centre of a coded base */
+    float *origin; /* [dim] zeros: the centre of any other */
+    bool packed;
+    const fla_base *base;
+    size_t first; /* row */
+    size_t count; /* rows that are real; in lanes the others repeat the last */
+    double peak;  /* when packed: largest magnitude of the rows as given */
 } fla_tile;
 
 /* model may be NULL.  False: no memory.  Clear in either case. */
@@ -23,35 +25,28 @@ bool fla_tile_init(fla_tile *tile, const fla_kernels *kernels, const fla_model *
                    size_t dim);
 void fla_tile_clear(fla_tile *tile);
 
-/* The tile's hasher, which other rows may use between loads; NULL without a model. */
+/* The tile's hasher, which other rows may use between tiles; NULL without a model. */
 fla_hasher *fla_tile_hasher(fla_tile *tile);
 
+/* Look at tile t of a base. */
+void fla_tile_take(fla_tile *tile, const fla_base *base, size_t t);
+
 /*
- * Take up to 64 rows from position first on.
+ * Pack the rows as floats, and check them if the base has not.
  * Returns FLA_OK, FLA_ERR_NONFINITE or FLA_ERR_RANGE, without describing it.
  */
-fla_status fla_tile_load(fla_tile *tile, const fla_matrix *rows, size_t first);
+fla_status fla_tile_pack(fla_tile *tile);
 
 /* The rows that exist (bit r: row r). */
 uint64_t fla_tile_all(const fla_tile *tile);
 
-/* Bucket the rows unless that was done.  Returns as fla_tile_load. */
-fla_status fla_tile_bucket(fla_tile *tile);
-
 /*
  * Of the rows in the set, those that collide with a query in at least min_collisions hash
- * tables.  The tile must be bucketed.
+ * tables.  There must be a model, and no bucket beyond int64.
  *
  * buckets  [tables], the query's.
  */
-uint64_t fla_tile_candidates(const fla_tile *tile, uint64_t set, const int64_t *buckets,
+uint64_t fla_tile_candidates(fla_tile *tile, uint64_t set, const int64_t *buckets,
                              uint64_t min_collisions);
-
-/*
- * Exact distances of the rows in the set, in row order.
- * Returns how many; positions and distances have room for 64.
- */
-size_t fla_tile_distances(const fla_tile *tile, uint64_t set, const double *query,
-                          size_t positions[FLA_TILE], double distances[FLA_TILE]);
 
 #endif

@@ -18,6 +18,7 @@ print(json.dumps({**info, "checksum": workload.checksum()}))
 
 # CPU flags, as Linux names them, that call for a tier.
 NEEDED = {
+    "avx512_vnni": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"},
     "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"},
     "avx2": {"avx2", "fma"},
 }

@@ -5,31 +5,65 @@
 #include <immintrin.h>
 #include <math.h>
 
-#include "base/cpu.h"
-
 enum { F_LANES = 16, D_LANES = 8, QUERIES = 4, ROWS_F = 4, TABLES = 8 };
 
 typedef __m512 vf;
 typedef __m512d vd;
-typedef __m512i vf_bits, vd_bits;
+typedef __m512i vi, vf_bits, vd_bits;
 
 #define vf_zero _mm512_setzero_ps
 #define vf_set1 _mm512_set1_ps
 #define vf_load _mm512_load_ps
 #define vf_loadu _mm512_loadu_ps
 #define vf_store _mm512_store_ps
+#define vf_storeu _mm512_storeu_ps
 #define vf_sub _mm512_sub_ps
+#define vf_mul _mm512_mul_ps
 #define vf_fma _mm512_fmadd_ps
+#define vf_fnma _mm512_fnmadd_ps
+#define vf_min _mm512_min_ps
+#define vf_max _mm512_max_ps
 #define vd_zero _mm512_setzero_pd
 #define vd_set1 _mm512_set1_pd
 #define vd_load _mm512_load_pd
 #define vd_loadu _mm512_loadu_pd
 #define vd_store _mm512_store_pd
+#define vd_storeu _mm512_storeu_pd
+#define vd_add _mm512_add_pd
+#define vd_sub _mm512_sub_pd
 #define vd_mul _mm512_mul_pd
 #define vd_fma _mm512_fmadd_pd
 #define vd_floor _mm512_floor_pd
 #define vf_bits_zero _mm512_setzero_si512
 #define vd_bits_zero _mm512_setzero_si512
+#define vi_zero _mm512_setzero_si512
+#define vi_set1_bytes _mm512_set1_epi8
+#define vi_store _mm512_store_si512
+#define vi_storeu _mm512_storeu_si512
+#define vi_or _mm512_or_si512
+#define vi_add _mm512_add_epi32
+#define vi_add_bytes _mm512_add_epi8
+#define vi_from_f _mm512_cvtps_epi32
+
+static inline vf vf_round(vf v)
+{
+    return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+static inline vi vi_low_byte(vi v)
+{
+    return _mm512_and_si512(v, _mm512_set1_epi32(0xff));
+}
+
+static inline vi vi_shift(vi v, int bits)
+{
+    return _mm512_slli_epi32(v, (unsigned)bits);
+}
+
+static inline vd vd_load_f32(const float *at)
+{
+    return _mm512_cvtps_pd(_mm256_loadu_ps(at));
+}
 
 static inline uint64_t vf_not_greater(vf a, vf b)
 {
@@ -140,7 +174,7 @@ static inline void vd_transpose(vd b[8])
 
 #define FLA_TABLES_LEFT(each) each(7) each(6) each(5) each(4) each(3) each(2) each(1)
 
-#include "kernels/lanes.h"
+#include "kernels/floats_lanes.h"
 
-const fla_kernels fla_kernels_avx512 = FLA_KERNELS_TABLE("avx512", FLA_CPU_AVX512);
+const fla_float_kernels fla_floats_avx512 = FLA_FLOAT_KERNELS;
 #endif

@@ -5,31 +5,73 @@
 #include <immintrin.h>
 #include <math.h>
 
-#include "base/cpu.h"
-
 enum { F_LANES = 8, D_LANES = 4, QUERIES = 4, ROWS_F = 2, TABLES = 2 };
 
 typedef __m256 vf;
 typedef __m256d vd;
-typedef __m256i vf_bits, vd_bits;
+typedef __m256i vi, vf_bits, vd_bits;
 
 #define vf_zero _mm256_setzero_ps
 #define vf_set1 _mm256_set1_ps
 #define vf_load _mm256_load_ps
 #define vf_loadu _mm256_loadu_ps
 #define vf_store _mm256_store_ps
+#define vf_storeu _mm256_storeu_ps
 #define vf_sub _mm256_sub_ps
+#define vf_mul _mm256_mul_ps
 #define vf_fma _mm256_fmadd_ps
+#define vf_fnma _mm256_fnmadd_ps
+#define vf_min _mm256_min_ps
+#define vf_max _mm256_max_ps
 #define vd_zero _mm256_setzero_pd
 #define vd_set1 _mm256_set1_pd
 #define vd_load _mm256_load_pd
 #define vd_loadu _mm256_loadu_pd
 #define vd_store _mm256_store_pd
+#define vd_storeu _mm256_storeu_pd
+#define vd_add _mm256_add_pd
+#define vd_sub _mm256_sub_pd
 #define vd_mul _mm256_mul_pd
 #define vd_fma _mm256_fmadd_pd
 #define vd_floor _mm256_floor_pd
 #define vf_bits_zero _mm256_setzero_si256
 #define vd_bits_zero _mm256_setzero_si256
+#define vi_zero _mm256_setzero_si256
+#define vi_set1_bytes _mm256_set1_epi8
+#define vi_or _mm256_or_si256
+#define vi_add _mm256_add_epi32
+#define vi_add_bytes _mm256_add_epi8
+#define vi_from_f _mm256_cvtps_epi32
+
+static inline void vi_store(void *at, vi v)
+{
+    _mm256_store_si256((__m256i *)at, v);
+}
+
+static inline void vi_storeu(void *at, vi v)
+{
+    _mm256_storeu_si256((__m256i *)at, v);
+}
+
+static inline vf vf_round(vf v)
+{
+    return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+static inline vi vi_low_byte(vi v)
+{
+    return _mm256_and_si256(v, _mm256_set1_epi32(0xff));
+}
+
+static inline vi vi_shift(vi v, int bits)
+{
+    return _mm256_slli_epi32(v, bits);
+}
+
+static inline vd vd_load_f32(const float *at)
+{
+    return _mm256_cvtps_pd(_mm_loadu_ps(at));
+}
 
 static inline uint64_t vf_not_greater(vf a, vf b)
 {
@@ -131,7 +173,7 @@ static inline void vd_transpose(vd b[4])
 
 #define FLA_TABLES_LEFT(each) each(1)
 
-#include "kernels/lanes.h"
+#include "kernels/floats_lanes.h"
 
-const fla_kernels fla_kernels_avx2 = FLA_KERNELS_TABLE("avx2", FLA_CPU_AVX2);
+const fla_float_kernels fla_floats_avx2 = FLA_FLOAT_KERNELS;
 #endif

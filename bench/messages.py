@@ -1,0 +1,32 @@
+"""What goes between the program and the contenders' processes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Start:
+    """Make the contender of that class in peers.py."""
+
+    peer: str
+    threads: int
+    how: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Call a method of the contender; arguments that are `Stored` are loaded first."""
+
+    method: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # set off the clock
+    least: float = 0.0  # repeat until so many seconds are spent, after one untimed call
+    wanted: bool = False  # send the answer back
+
+
+@dataclass(frozen=True)
+class Reply:
+    seconds: list[float] = field(default_factory=list)
+    answer: Any = None
+    error: str = ""

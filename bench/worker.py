@@ -1,0 +1,78 @@
+"""One contender in a process of its own: loads, builds and runs what it is told.
+
+Requests and replies are pickles over standard input and output.  Besides the contender's
+library it needs NumPy only.
+"""
+
+import os
+import pickle
+import sys
+import time
+from typing import Any, BinaryIO
+
+import peers
+from data import Rows, Stored
+from messages import Reply, Request, Start
+
+MOST_CALLS = 1000  # in one turn
+
+
+class Loader:
+    """Rows that were asked for, loaded once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Stored, Rows] = {}
+
+    def __call__(self, value: Any) -> Any:
+        if not isinstance(value, Stored):
+            return value
+        if value not in self._known:
+            self._known[value] = value.load()
+        return self._known[value]
+
+
+def perform(peer: peers.Peer, request: Request, load: Loader) -> Reply:
+    arguments = {name: load(value) for name, value in request.arguments.items()}
+    call = getattr(peer, request.method)
+    peer.set(**request.settings)
+    if request.least:
+        call(**arguments)
+    seconds: list[float] = []
+    raw = None
+    while not seconds or (sum(seconds) < request.least and len(seconds) < MOST_CALLS):
+        if request.method.startswith("build"):
+            peer.forget()
+        raw = None  # the last answer is not freed on the clock
+        start = time.perf_counter()
+        raw = call(**arguments)
+        seconds.append(time.perf_counter() - start)
+    if request.method == "read":
+        return Reply(list(raw or ()))
+    return Reply(seconds, peer.answer(request.method, raw) if request.wanted else None)
+
+
+def serve(requests: BinaryIO, replies: BinaryIO) -> None:
+    load = Loader()
+    peer: peers.Peer | None = None
+    while True:
+        try:
+            message: Start | Request = pickle.load(requests)
+        except EOFError:
+            return
+        try:
+            if isinstance(message, Start):
+                peer = getattr(peers, message.peer)(message.threads, **message.how)
+                reply = Reply()
+            else:
+                assert peer is not None
+                reply = perform(peer, message, load)
+        except Exception as error:
+            reply = Reply(error=f"{type(error).__name__}: {error}")
+        pickle.dump(reply, replies, protocol=pickle.HIGHEST_PROTOCOL)
+        replies.flush()
+
+
+if __name__ == "__main__":
+    channel = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not get among the replies
+    serve(sys.stdin.buffer, channel)

@@ -1,0 +1,383 @@
+/*
+ * The kernels in terms of vectors, written once: floats_avx2.c and floats_avx512.c
+ * define the vector types and operations below for their instruction set and include this
+ * file.
+ *
+ *   vf, vd, vi       vectors of F_LANES floats, D_LANES = F_LANES / 2 doubles, F_LANES
+ *                    int32
+ *   v?_*             one or two instructions each; loads and stores at aligned addresses
+ *                    are _load and _store, at any address _loadu and _storeu
+ *   QUERIES, ROWS_F  queries and row vectors of one register block of the filter
+ *   TABLES           hash tables of one register block of the projection
+ *
+ * The blocks are sized so that accumulators, one row vector set and temporaries fit in
+ * the register file; loops over them have constant bounds and unroll completely.
+ */
+#ifndef FLA_KERNELS_FLOATS_LANES_H
+#define FLA_KERNELS_FLOATS_LANES_H
+
+#include "kernels/portable.h"
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+
+enum { GROUP_F = FLA_GROUP / F_LANES, GROUP_D = FLA_GROUP / D_LANES };
+
+/* ---- packing: blocks of lanes x lanes are transposed in registers ---------------- */
+
+INLINE void store_f32(float *group, size_t at, vf v)
+{
+    vf_store(group + at, v);
+}
+
+INLINE void store_f32_as_f64(double *group, size_t at, vf v)
+{
+    vd_store(group + at, vd_from_low(v));
+    vd_store(group + at + D_LANES, vd_from_high(v));
+}
+
+INLINE void store_f64_as_f32(float *group, size_t at, vd v)
+{
+    vd_store_as_f32(group + at, v);
+}
+
+INLINE void store_f64(double *group, size_t at, vd v)
+{
+    vd_store(group + at, v);
+}
+
+/*
+ * One pack kernel: v is vf or vd, LANES its lanes, source the rows' type, target the
+ * group's, put a store_* above; center and center_one take the centre off a vector and
+ * off a value.  The columns past the last whole block go one by one.
+ */
+#define FLA_PACK(v, LANES, source, target, put, load, center, center_one)        \
+    const size_t whole = dim - dim % LANES;                                      \
+    v##_bits most = v##_bits_zero();                                             \
+    for (size_t first = 0; first < FLA_GROUP; first += LANES) {                  \
+        for (size_t j = 0; j < whole; j += LANES) {                              \
+            v block[LANES];                                                      \
+            UNROLL                                                               \
+            for (size_t i = 0; i < LANES; i++) {                                 \
+                block[i] = v##_loadu((const source *)rows[first + i] + j);       \
+                most = v##_bits_max(most, block[i]);                             \
+                block[i] = center(block[i], j);                                  \
+                _mm_prefetch((const source *)ahead[first + i] + j, _MM_HINT_T0); \
+            }                                                                    \
+            v##_transpose(block);                                                \
+            UNROLL                                                               \
+            for (size_t i = 0; i < LANES; i++)                                   \
+                put(group, (j + i) * FLA_GROUP + first, block[i]);               \
+        }                                                                        \
+    }                                                                            \
+    double peak = v##_bits_peak(most);                                           \
+    for (size_t j = whole; j < dim; j++) {                                       \
+        for (size_t i = 0; i < FLA_GROUP; i++) {                                 \
+            const double value = load(rows[i], j);                               \
+            group[j * FLA_GROUP + i] = (target)center_one(value, j);             \
+            peak = larger_magnitude(peak, value);                                \
+        }                                                                        \
+    }                                                                            \
+    return peak;
+
+#define KEEP(x, j) (x)
+#define CENTER_F32(x, j) vf_sub(x, vf_loadu(centre + (j)))
+#define CENTER_F64(x, j) vd_sub(x, vd_load_f32(centre + (j)))
+#define CENTER_ONE_F32(x, j) ((float)(x) - centre[j])
+#define CENTER_ONE_F64(x, j) ((x) - (double)centre[j])
+
+static double center_f32(const void *const rows[FLA_GROUP],
+                         const void *const ahead[FLA_GROUP], size_t dim,
+                         const float *centre, float *group)
+{
+    FLA_PACK(vf, F_LANES, float, float, store_f32, load_f32, CENTER_F32, CENTER_ONE_F32)
+}
+
+static double center_f64(const void *const rows[FLA_GROUP],
+                         const void *const ahead[FLA_GROUP], size_t dim,
+                         const float *centre, float *group)
+{
+    FLA_PACK(vd, D_LANES, double, float, store_f64_as_f32, load_f64, CENTER_F64,
+             CENTER_ONE_F64)
+}
+
+static double pack_f32(const void *const rows[FLA_GROUP],
+                       const void *const ahead[FLA_GROUP], size_t dim, double *group)
+{
+    FLA_PACK(vf, F_LANES, float, double, store_f32_as_f64, load_f32, KEEP, KEEP)
+}
+
+static double pack_f64(const void *const rows[FLA_GROUP],
+                       const void *const ahead[FLA_GROUP], size_t dim, double *group)
+{
+    FLA_PACK(vd, D_LANES, double, double, store_f64, load_f64, KEEP, KEEP)
+}
+
+/* ---- encoding -------------------------------------------------------------------- */
+
+/* The running sums of one vector of rows while it is encoded. */
+typedef struct sums {
+    vf residual, length;
+    vi squares;
+} sums;
+
+/* Code up to four coordinates of one vector of rows: a 32-bit lane a row. */
+INLINE vi encode_step(const float *values, size_t n, vf scale, vf reciprocal, vf most,
+                      sums *sum)
+{
+    vi step = vi_zero();
+    vf squares = vf_zero();
+    for (size_t j = 0; j < n; j++) {
+        const vf value = vf_load(values + j * FLA_GROUP);
+        vf code = vf_round(vf_mul(value, reciprocal));
+        code = vf_min(vf_max(code, vf_sub(vf_zero(), most)), most); /* NaN: some code */
+        const vf residual = vf_fnma(code, scale, value);
+        sum->residual = vf_fma(residual, residual, sum->residual);
+        sum->length = vf_fma(value, value, sum->length);
+        squares = vf_fma(code, code, squares); /* exact: below 2^24 */
+        step = vi_or(step, vi_shift(vi_low_byte(vi_from_f(code)), 8 * (int)j));
+    }
+    sum->squares = vi_add(sum->squares, vi_from_f(squares));
+    return step;
+}
+
+static void encode(const float *group, size_t dim, float scale, int32_t code_max,
+                   int32_t code_offset, uint8_t *codes, fla_residue *residue)
+{
+    const vf scales = vf_set1(scale), reciprocals = vf_set1(1 / scale);
+    const vf most = vf_set1((float)code_max);
+    const vi offsets = vi_set1_bytes((char)code_offset);
+    for (size_t lane = 0; lane < FLA_GROUP; lane += F_LANES) {
+        sums sum = {vf_zero(), vf_zero(), vi_zero()};
+        const float *values = group + lane;
+        uint8_t *out = codes + lane * FLA_STEP;
+        size_t j = 0;
+        for (; j + FLA_STEP <= dim; j += FLA_STEP, out += FLA_GROUP * FLA_STEP)
+            vi_store(out, vi_add_bytes(encode_step(values + j * FLA_GROUP, FLA_STEP,
+                                                   scales, reciprocals, most, &sum),
+                                       offsets));
+        if (j < dim)
+            vi_store(out, vi_add_bytes(encode_step(values + j * FLA_GROUP, dim - j,
+                                                   scales, reciprocals, most, &sum),
+                                       offsets));
+        vf_storeu(residue->residual + lane, sum.residual);
+        vf_storeu(residue->length + lane, sum.length);
+        vi_storeu(residue->squares + lane, sum.squares);
+    }
+}
+
+/* ---- the filter ------------------------------------------------------------------ */
+
+/* Row vector v of a tile: group v / GROUP_F, lanes from (v % GROUP_F) * F_LANES on. */
+INLINE const float *row_vector(const float *tile, size_t dim, size_t v)
+{
+    return tile + (v / GROUP_F) * dim * FLA_GROUP + (v % GROUP_F) * F_LANES;
+}
+
+/* n queries against ROWS_F row vectors from the first-th on. */
+INLINE void filter_block(const float *tile, size_t dim, size_t first,
+                         const float *queries, size_t n, const float *limits,
+                         uint64_t *keep)
+{
+    const float *row[ROWS_F];
+    vf sum[QUERIES][ROWS_F];
+    UNROLL
+    for (size_t v = 0; v < ROWS_F; v++) {
+        row[v] = row_vector(tile, dim, first + v);
+        UNROLL
+        for (size_t q = 0; q < n; q++)
+            sum[q][v] = vf_zero();
+    }
+    for (size_t j = 0; j < dim; j++) {
+        vf x[ROWS_F];
+        UNROLL
+        for (size_t v = 0; v < ROWS_F; v++)
+            x[v] = vf_load(row[v] + j * FLA_GROUP);
+        UNROLL
+        for (size_t q = 0; q < n; q++) {
+            const vf query = vf_set1(queries[q * dim + j]);
+            UNROLL
+            for (size_t v = 0; v < ROWS_F; v++) {
+                const vf difference = vf_sub(x[v], query);
+                sum[q][v] = vf_fma(difference, difference, sum[q][v]);
+            }
+        }
+    }
+    UNROLL
+    for (size_t q = 0; q < n; q++) {
+        UNROLL
+        for (size_t v = 0; v < ROWS_F; v++)
+            keep[q] |= vf_not_greater(sum[q][v], vf_set1(limits[q]))
+                       << ((first + v) * F_LANES);
+    }
+}
+
+INLINE void filter_queries(const float *tile, size_t dim, const float *queries, size_t n,
+                           const float *limits, uint64_t *keep)
+{
+    UNROLL
+    for (size_t q = 0; q < n; q++)
+        keep[q] = 0;
+    for (size_t first = 0; first < FLA_TILE / F_LANES; first += ROWS_F)
+        filter_block(tile, dim, first, queries, n, limits, keep);
+}
+
+static void filter(const float *tile, size_t dim, const float *queries, size_t n_queries,
+                   const float *limits, uint64_t *keep)
+{
+    size_t q = 0;
+    for (; q + QUERIES <= n_queries; q += QUERIES)
+        filter_queries(tile, dim, queries + q * dim, QUERIES, limits + q, keep + q);
+    for (; q < n_queries; q++)
+        filter_queries(tile, dim, queries + q * dim, 1, limits + q, keep + q);
+}
+
+/* ---- the projection -------------------------------------------------------------- */
+
+/* n hash tables; each of the GROUP_D x n lanes vectors is one chain of fused steps. */
+INLINE void project_tables(const double *group, size_t dim, const double *vectors,
+                           size_t n, double reciprocal, double *buckets)
+{
+    vd sum[TABLES][GROUP_D];
+    UNROLL
+    for (size_t t = 0; t < n; t++) {
+        UNROLL
+        for (size_t v = 0; v < GROUP_D; v++)
+            sum[t][v] = vd_zero();
+    }
+    for (size_t j = 0; j < dim; j++) {
+        vd x[GROUP_D];
+        UNROLL
+        for (size_t v = 0; v < GROUP_D; v++)
+            x[v] = vd_load(group + j * FLA_GROUP + v * D_LANES);
+        UNROLL
+        for (size_t t = 0; t < n; t++) {
+            const vd vector = vd_set1(vectors[t * dim + j]);
+            UNROLL
+            for (size_t v = 0; v < GROUP_D; v++)
+                sum[t][v] = vd_fma(x[v], vector, sum[t][v]);
+        }
+    }
+    UNROLL
+    for (size_t t = 0; t < n; t++) {
+        UNROLL
+        for (size_t v = 0; v < GROUP_D; v++)
+            vd_store(buckets + t * FLA_GROUP + v * D_LANES,
+                     vd_floor(vd_mul(vd_set1(reciprocal), sum[t][v])));
+    }
+}
+
+/* The tables left over, n of them, as one register block. */
+#define FLA_PROJECT_LEFT(n)                                          \
+    case n:                                                          \
+        project_tables(group, dim, vectors + t * dim, n, reciprocal, \
+                       buckets + t * FLA_GROUP);                     \
+        break;
+
+static void project(const double *group, size_t dim, const double *vectors, size_t tables,
+                    double reciprocal, double *buckets)
+{
+    size_t t = 0;
+    for (; t + TABLES <= tables; t += TABLES)
+        project_tables(group, dim, vectors + t * dim, TABLES, reciprocal,
+                       buckets + t * FLA_GROUP);
+    switch (tables - t) {
+        FLA_TABLES_LEFT(FLA_PROJECT_LEFT)
+        default:
+            break;
+    }
+}
+
+/* ---- the exact distance ---------------------------------------------------------- */
+
+/*
+ * Pairs in lanes: the squares of D_LANES coordinates of D_LANES pairs are transposed, so
+ * that every lane adds its own pair's squares, j ascending.
+ */
+#define FLA_DISTANCE(load_row, load_query, one_row, one_query)                   \
+    const size_t whole = dim - dim % D_LANES;                                    \
+    for (size_t first = 0; first < FLA_PAIRS; first += D_LANES) {                \
+        vd sum = vd_zero();                                                      \
+        for (size_t j = 0; j < whole; j += D_LANES) {                            \
+            vd block[D_LANES];                                                   \
+            UNROLL                                                               \
+            for (size_t i = 0; i < D_LANES; i++) {                               \
+                const vd difference = vd_sub(load_row(rows[first + i], j),       \
+                                             load_query(queries[first + i], j)); \
+                block[i] = vd_mul(difference, difference);                       \
+            }                                                                    \
+            vd_transpose(block);                                                 \
+            UNROLL                                                               \
+            for (size_t i = 0; i < D_LANES; i++)                                 \
+                sum = vd_add(sum, block[i]);                                     \
+        }                                                                        \
+        vd_storeu(distances + first, sum);                                       \
+        for (size_t i = first; i < first + D_LANES; i++) {                       \
+            double total = distances[i];                                         \
+            for (size_t j = whole; j < dim; j++) {                               \
+                const double difference =                                        \
+                    one_row(rows[i], j) - one_query(queries[i], j);              \
+                const double square = difference * difference;                   \
+                total += square;                                                 \
+            }                                                                    \
+            distances[i] = sqrt(total);                                          \
+        }                                                                        \
+    }
+
+#define ROW_F32(row, j) vd_load_f32((const float *)(row) + (j))
+#define ROW_F64(row, j) vd_loadu((const double *)(row) + (j))
+
+static void distance_f32_f32(const void *const rows[FLA_PAIRS],
+                             const void *const queries[FLA_PAIRS], size_t dim,
+                             double distances[FLA_PAIRS])
+{
+    FLA_DISTANCE(ROW_F32, ROW_F32, load_f32, load_f32)
+}
+
+static void distance_f32_f64(const void *const rows[FLA_PAIRS],
+                             const void *const queries[FLA_PAIRS], size_t dim,
+                             double distances[FLA_PAIRS])
+{
+    FLA_DISTANCE(ROW_F32, ROW_F64, load_f32, load_f64)
+}
+
+static void distance_f64_f32(const void *const rows[FLA_PAIRS],
+                             const void *const queries[FLA_PAIRS], size_t dim,
+                             double distances[FLA_PAIRS])
+{
+    FLA_DISTANCE(ROW_F64, ROW_F32, load_f64, load_f32)
+}
+
+static void distance_f64_f64(const void *const rows[FLA_PAIRS],
+                             const void *const queries[FLA_PAIRS], size_t dim,
+                             double distances[FLA_PAIRS])
+{
+    FLA_DISTANCE(ROW_F64, ROW_F64, load_f64, load_f64)
+}
+
+/* ---- buckets --------------------------------------------------------------------- */
+
+static uint64_t match_i64(const int64_t *buckets, int64_t bucket)
+{
+    uint64_t same = 0;
+    UNROLL
+    for (size_t i = 0; i < FLA_TILE; i += D_LANES)
+        same |= vi_equal(buckets + i, bucket) << i;
+    return same;
+}
+
+#define FLA_FLOAT_KERNELS                                   \
+    {                                                       \
+        .center_f32 = center_f32,                           \
+        .center_f64 = center_f64,                           \
+        .pack_f32 = pack_f32,                               \
+        .pack_f64 = pack_f64,                               \
+        .encode = encode,                                   \
+        .filter = filter,                                   \
+        .distance = {{distance_f32_f32, distance_f32_f64},  \
+                     {distance_f64_f32, distance_f64_f64}}, \
+        .project = project,                                 \
+        .match_i64 = match_i64,                             \
+    }
+
+#endif

@@ -1,0 +1,173 @@
+/* The tier for any processor, in portable C: it defines the right answer. */
+#include "kernels/kernels.h"
+
+#include <math.h>
+
+#include "kernels/portable.h"
+
+#define FLA_PACK(load, type, value_out)                 \
+    double peak = 0;                                    \
+    (void)ahead;                                        \
+    for (size_t j = 0; j < dim; j++) {                  \
+        for (size_t i = 0; i < FLA_GROUP; i++) {        \
+            const double value = load(rows[i], j);      \
+            group[j * FLA_GROUP + i] = (type)value_out; \
+            peak = larger_magnitude(peak, value);       \
+        }                                               \
+    }                                                   \
+    return peak;
+
+static double center_f32(const void *const rows[FLA_GROUP],
+                         const void *const ahead[FLA_GROUP], size_t dim,
+                         const float *centre, float *group)
+{
+    FLA_PACK(load_f32, float, ((float)value - centre[j]))
+}
+
+static double center_f64(const void *const rows[FLA_GROUP],
+                         const void *const ahead[FLA_GROUP], size_t dim,
+                         const float *centre, float *group)
+{
+    FLA_PACK(load_f64, float, (value - (double)centre[j]))
+}
+
+static double pack_f32(const void *const rows[FLA_GROUP],
+                       const void *const ahead[FLA_GROUP], size_t dim, double *group)
+{
+    FLA_PACK(load_f32, double, value)
+}
+
+static double pack_f64(const void *const rows[FLA_GROUP],
+                       const void *const ahead[FLA_GROUP], size_t dim, double *group)
+{
+    FLA_PACK(load_f64, double, value)
+}
+
+static int32_t nearest_code(float value, float reciprocal, int32_t code_max)
+{
+    const float most = (float)code_max, code = nearbyintf(value * reciprocal);
+    if (!(code > -most)) /* NaN too */
+        return -code_max;
+    return code < most ? (int32_t)code : code_max;
+}
+
+static void encode(const float *group, size_t dim, float scale, int32_t code_max,
+                   int32_t code_offset, uint8_t *codes, fla_residue *residue)
+{
+    const float reciprocal = 1 / scale;
+    *residue = (fla_residue){{0}, {0}, {0}};
+    for (size_t j = 0; j < (dim + FLA_STEP - 1) / FLA_STEP * FLA_STEP; j++) {
+        uint8_t *out = codes + j / FLA_STEP * FLA_STEP * FLA_GROUP + j % FLA_STEP;
+        for (size_t i = 0; i < FLA_GROUP; i++) {
+            const float value = j < dim ? group[j * FLA_GROUP + i] : 0;
+            const int32_t code = nearest_code(value, reciprocal, code_max);
+            const float residual = fmaf(-(float)code, scale, value);
+            out[i * FLA_STEP] = (uint8_t)(code + code_offset);
+            residue->squares[i] += code * code;
+            residue->residual[i] += residual * residual;
+            residue->length[i] += value * value;
+        }
+    }
+}
+
+static uint64_t filter_group(const float *group, size_t dim, const float *query,
+                             float limit)
+{
+    float sum[FLA_GROUP] = {0};
+    uint64_t keep = 0;
+    for (size_t j = 0; j < dim; j++) {
+        for (size_t i = 0; i < FLA_GROUP; i++) {
+            const float difference = query[j] - group[j * FLA_GROUP + i];
+            sum[i] += difference * difference;
+        }
+    }
+    for (size_t i = 0; i < FLA_GROUP; i++)
+        keep |= (uint64_t)!(sum[i] > limit) << i;
+    return keep;
+}
+
+static void filter(const float *tile, size_t dim, const float *queries, size_t n_queries,
+                   const float *limits, uint64_t *keep)
+{
+    for (size_t q = 0; q < n_queries; q++) {
+        keep[q] = 0;
+        for (size_t g = 0; g < FLA_TILE_GROUPS; g++)
+            keep[q] |= filter_group(tile + g * dim * FLA_GROUP, dim, queries + q * dim,
+                                    limits[q])
+                       << (g * FLA_GROUP);
+    }
+}
+
+static void project(const double *group, size_t dim, const double *vectors, size_t tables,
+                    double reciprocal, double *buckets)
+{
+    for (size_t t = 0; t < tables; t++) {
+        const double *vector = vectors + t * dim;
+        double sum[FLA_GROUP] = {0};
+        for (size_t j = 0; j < dim; j++)
+            for (size_t i = 0; i < FLA_GROUP; i++)
+                sum[i] = fma(group[j * FLA_GROUP + i], vector[j], sum[i]);
+        for (size_t i = 0; i < FLA_GROUP; i++)
+            buckets[t * FLA_GROUP + i] = floor(reciprocal * sum[i]);
+    }
+}
+
+#define FLA_DISTANCE(load_row, load_query)                                              \
+    for (size_t i = 0; i < FLA_PAIRS; i++) {                                            \
+        double sum = 0;                                                                 \
+        for (size_t j = 0; j < dim; j++) {                                              \
+            const double difference = load_row(rows[i], j) - load_query(queries[i], j); \
+            const double square = difference * difference;                              \
+            sum += square;                                                              \
+        }                                                                               \
+        distances[i] = sqrt(sum);                                                       \
+    }
+
+static void distance_f32_f32(const void *const rows[FLA_PAIRS],
+                             const void *const queries[FLA_PAIRS], size_t dim,
+                             double distances[FLA_PAIRS])
+{
+    FLA_DISTANCE(load_f32, load_f32)
+}
+
+static void distance_f32_f64(const void *const rows[FLA_PAIRS],
+                             const void *const queries[FLA_PAIRS], size_t dim,
+                             double distances[FLA_PAIRS])
+{
+    FLA_DISTANCE(load_f32, load_f64)
+}
+
+static void distance_f64_f32(const void *const rows[FLA_PAIRS],
+                             const void *const queries[FLA_PAIRS], size_t dim,
+                             double distances[FLA_PAIRS])
+{
+    FLA_DISTANCE(load_f64, load_f32)
+}
+
+static void distance_f64_f64(const void *const rows[FLA_PAIRS],
+                             const void *const queries[FLA_PAIRS], size_t dim,
+                             double distances[FLA_PAIRS])
+{
+    FLA_DISTANCE(load_f64, load_f64)
+}
+
+static uint64_t match_i64(const int64_t *buckets, int64_t bucket)
+{
+    uint64_t same = 0;
+    for (size_t i = 0; i < FLA_TILE; i++)
+        same |= (uint64_t)(buckets[i] == bucket) << i;
+    return same;
+}
+
+const fla_float_kernels fla_floats_scalar = {
+    .center_f32 = center_f32,
+    .center_f64 = center_f64,
+    .pack_f32 = pack_f32,
+    .pack_f64 = pack_f64,
+    .encode = encode,
+    .filter = filter,
+    .distance = {{distance_f32_f32, distance_f32_f64},
+                 {distance_f64_f32, distance_f64_f64}},
+    .project = project,
+    .match_i64 = match_i64,
+};

@@ -1,0 +1,60 @@
+/*
+ * Base rows, prepared for searches: checked, and coded where that pays.
+ *
+ * Codes cost a byte a coordinate (padded to 4) and 4.2 a row.  Buckets, where there is a
+ * model, are kept as a byte a hash table if that holds them all and is little beside the
+ * codes; else a scan hashes the tiles it needs.
+ */
+#ifndef FLA_SEARCH_BASE_H
+#define FLA_SEARCH_BASE_H
+
+#include "lsh/context.h"
+#include "search/quantizer.h"
+
+typedef struct fla_base {
+    fla_matrix rows;        /* borrowed */
+    const fla_model *model; /* whose buckets must fit; NULL: none */
+    size_t tiles;
+    bool checked; /* else nothing is known of the rows yet */
+    bool coded;   /* else what follows means nothing */
+    fla_quantizer quantizer;
+    size_t capacity;      /* tiles there is room for */
+    uint8_t *codes;       /* [tiles]: coded tiles */
+    int32_t *bias;        /* [tiles x 64] */
+    uint64_t *exceptions; /* [tiles]: rows the codes say nothing about (bit r: row r) */
+    double residual;      /* at least that of any row but exceptions */
+    double length;        /* at least that of any row less the centre, but exceptions */
+    size_t n_exceptions;
+    uint8_t *buckets;    /* [rows x tables], less bucket_low; NULL: not kept */
+    int64_t *bucket_low; /* [tables] */
+} fla_base;
+
+/* An empty base.  Clear it in any case. */
+void fla_base_init(fla_base *base, const fla_model *model);
+void fla_base_clear(fla_base *base);
+
+/* Take rows without preparing them. */
+void fla_base_set(fla_base *base, const fla_matrix *rows);
+
+/* True when rows of this dimension can be coded. */
+bool fla_base_can_code(size_t dim);
+
+/*
+ * Take rows, check them, and code them if their dimension allows it: with the quantizer
+ * of earlier rows as long as that fits them, else it is fitted anew.  After a failure the
+ * base can only be cleared.
+ *
+ * run  its done grows by rows->rows times units.
+ *
+ * Returns FLA_OK, FLA_ERR_NONFINITE or FLA_ERR_RANGE (without describing it),
+ * FLA_ERR_MEMORY or FLA_ERR_CANCELLED.
+ */
+fla_status fla_base_prepare(fla_base *base, fla_context *context, fla_run *run,
+                            const fla_matrix *rows, uint64_t units);
+
+static inline const uint8_t *fla_base_tile(const fla_base *base, size_t tile)
+{
+    return base->codes + tile * base->quantizer.steps * FLA_STEP * FLA_TILE;
+}
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * First radii for nearest neighbors, from the codes of a sample of the rows.
+ *
+ * The rows of the sample are dealt to lanes, and each lane keeps its best score: k lanes
+ * whose best is at least s are k different rows that reached s, so the k-th largest best
+ * bounds the k-th distance (fla_code_radius).  With a few more lanes than k the best of
+ * the lanes are nearly the best of the sample.
+ */
+#include "search/seed.h"
+
+#include <math.h>
+
+#include "base/alloc.h"
+#include "search/topk.h"
+
+enum {
+    LANES_PER_NEIGHBOR = 5, /* so that few of the k best share a lane */
+    TILES_PER_SET = 8,      /* rows a lane sees, at least */
+    LEAST_TILES = 32,
+    SHARE = 64, /* one tile in so many belongs to the sample, if that is more */
+    MOST_SHARE = 8,
+};
+
+/* Sets of 64 lanes. */
+static size_t lane_sets(size_t k)
+{
+    return fla_size_parts(k, FLA_TILE / LANES_PER_NEIGHBOR);
+}
+
+static size_t sample_tiles(const fla_base *base, size_t k)
+{
+    size_t tiles = lane_sets(k) * TILES_PER_SET;
+    tiles = tiles < LEAST_TILES ? LEAST_TILES : tiles;
+    tiles = tiles < base->tiles / SHARE ? base->tiles / SHARE : tiles;
+    return fla_size_min(tiles, base->tiles / MOST_SHARE);
+}
+
+bool fla_seed_pays(const fla_base *base, size_t k)
+{
+    return k <= base->rows.rows && sample_tiles(base, k) >= 2 * lane_sets(k);
+}
+
+/* The k-th best of n scores, 1 <= k <= n.  False: no memory. */
+static bool select_score(fla_topk *top, const int32_t *scores, size_t n, size_t k,
+                         int32_t *score)
+{
+    top->count = 0;
+    top->radius = INFINITY;
+    for (size_t i = 0; i < n; i++)
+        if (!fla_topk_offer(top, k, (fla_neighbor){-(double)scores[i], (int64_t)i}))
+            return false;
+    fla_topk_select(top, k);
+    *score = (int32_t)-top->radius;
+    return true;
+}
+
+bool fla_seed_radii(const fla_kernels *kernels, const fla_base *base,
+                    const fla_queries *queries, size_t first, size_t n, size_t k,
+                    double *radius)
+{
+    const size_t sets = lane_sets(k), tiles = sample_tiles(base, k);
+    const size_t lanes = sets * FLA_TILE;
+    fla_topk top;
+    bool room = true;
+    size_t values;
+    if (!fla_size_mul(n, lanes, &values))
+        return false;
+    int32_t *best = fla_alloc(values, sizeof *best);
+    if (best == NULL)
+        return false;
+    for (size_t i = 0; i < values; i++)
+        best[i] = INT32_MIN;
+    for (size_t i = 0; i < tiles; i++) {
+        const size_t t =
+            (size_t)((double)i * ((double)base->tiles / (double)tiles)); /* spread */
+        kernels->codes->best(fla_base_tile(base, t), base->bias + t * FLA_TILE,
+                             base->quantizer.steps, fla_query_codes(queries, first), n,
+                             best + i % sets * FLA_TILE, lanes);
+    }
+    fla_topk_init(&top);
+    for (size_t q = 0; room && q < n; q++) {
+        int32_t score = INT32_MIN;
+        room = select_score(&top, best + q * lanes, lanes, k, &score);
+        radius[q] = fla_code_radius(score, base->residual, (double)base->quantizer.scale,
+                                    &queries->coded[first + q], queries->rows.dim);
+    }
+    fla_topk_clear(&top);
+    fla_free(best);
+    return room;
+}
