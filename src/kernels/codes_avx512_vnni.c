@@ -6,6 +6,8 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "kernels/bits.h"
+
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 4")
 
@@ -126,10 +128,41 @@ static void best(const uint8_t *tile, const int32_t *bias, size_t steps,
                    stride);
 }
 
+/* One row; the rows that are checked after it hide the latency of its chain. */
+INLINE int32_t score_record(const uint8_t *record, size_t steps, const int8_t *query)
+{
+    __m512i sum = _mm512_setzero_si512();
+    size_t s = 0;
+    for (; s + FLA_GROUP <= steps; s += FLA_GROUP) {
+        const __m512i codes = _mm512_loadu_si512(record + s * FLA_STEP);
+        MULTIPLY_ADD(sum, codes, _mm512_loadu_si512(query + s * FLA_STEP));
+    }
+    if (s < steps) {
+        const __mmask16 left = (__mmask16)((1u << (steps - s)) - 1);
+        const __m512i codes = _mm512_maskz_loadu_epi32(left, record + s * FLA_STEP);
+        MULTIPLY_ADD(sum, codes, _mm512_maskz_loadu_epi32(left, query + s * FLA_STEP));
+    }
+    return _mm512_reduce_add_epi32(sum);
+}
+
+static uint64_t check(const uint8_t *records, const int32_t *bias, size_t steps,
+                      const int8_t *query, int32_t limit, uint64_t rows)
+{
+    uint64_t reach = 0;
+    for (; rows != 0; rows &= rows - 1) {
+        const size_t r = fla_lowest_bit(rows);
+        const uint8_t *record = records + r * steps * FLA_STEP;
+        const int32_t sum = bias[r] + score_record(record, steps, query);
+        reach |= (uint64_t)(sum >= limit) << r;
+    }
+    return reach;
+}
+
 const fla_code_kernels fla_codes_avx512_vnni = {
     .code_max = 127,
     .code_offset = 128,
     .filter = filter,
     .best = best,
+    .check = check,
 };
 #endif

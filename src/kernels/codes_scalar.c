@@ -46,9 +46,25 @@ static void best_codes(const uint8_t *tile, const int32_t *bias, size_t steps,
     }
 }
 
+static uint64_t check_codes(const uint8_t *records, const int32_t *bias, size_t steps,
+                            const int8_t *query, int32_t limit, uint64_t rows)
+{
+    uint64_t reach = 0;
+    for (size_t r = 0; r < FLA_TILE; r++) {
+        int32_t sum = bias[r];
+        if ((rows >> r & 1) == 0)
+            continue;
+        for (size_t j = 0; j < steps * FLA_STEP; j++)
+            sum += records[r * steps * FLA_STEP + j] * query[j];
+        reach |= (uint64_t)(sum >= limit) << r;
+    }
+    return reach;
+}
+
 const fla_code_kernels fla_codes_scalar = {
     .code_max = 127,
     .code_offset = 128,
     .filter = filter_codes,
     .best = best_codes,
+    .check = check_codes,
 };

@@ -5,7 +5,7 @@
 #include <immintrin.h>
 #include <math.h>
 
-enum { F_LANES = 8, D_LANES = 4, QUERIES = 4, ROWS_F = 2, TABLES = 2 };
+enum { F_LANES = 8, D_LANES = 4, QUERIES = 4, ROWS_F = 2, VECTORS = 4, TABLES = 2 };
 
 typedef __m256 vf;
 typedef __m256d vd;
@@ -17,6 +17,7 @@ typedef __m256i vi, vf_bits, vd_bits;
 #define vf_loadu _mm256_loadu_ps
 #define vf_store _mm256_store_ps
 #define vf_storeu _mm256_storeu_ps
+#define vf_add _mm256_add_ps
 #define vf_sub _mm256_sub_ps
 #define vf_mul _mm256_mul_ps
 #define vf_fma _mm256_fmadd_ps

@@ -5,7 +5,7 @@
 #include <immintrin.h>
 #include <math.h>
 
-enum { F_LANES = 16, D_LANES = 8, QUERIES = 4, ROWS_F = 4, TABLES = 8 };
+enum { F_LANES = 16, D_LANES = 8, QUERIES = 4, ROWS_F = 4, VECTORS = 8, TABLES = 8 };
 
 typedef __m512 vf;
 typedef __m512d vd;
@@ -17,6 +17,7 @@ typedef __m512i vi, vf_bits, vd_bits;
 #define vf_loadu _mm512_loadu_ps
 #define vf_store _mm512_store_ps
 #define vf_storeu _mm512_storeu_ps
+#define vf_add _mm512_add_ps
 #define vf_sub _mm512_sub_ps
 #define vf_mul _mm512_mul_ps
 #define vf_fma _mm512_fmadd_ps

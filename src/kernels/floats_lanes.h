@@ -8,6 +8,7 @@
  *   v?_*             one or two instructions each; loads and stores at aligned addresses
  *                    are _load and _store, at any address _loadu and _storeu
  *   QUERIES, ROWS_F  queries and row vectors of one register block of the filter
+ *   VECTORS          vectors of one register block of the products
  *   TABLES           hash tables of one register block of the projection
  *
  * The blocks are sized so that accumulators, one row vector set and temporaries fit in
@@ -115,7 +116,7 @@ static double pack_f64(const void *const rows[FLA_GROUP],
 
 /* ---- encoding -------------------------------------------------------------------- */
 
-/* The running sums of one vector of rows while it is encoded. */
+/* The sums of one vector of rows while it is encoded. */
 typedef struct sums {
     vf residual, length;
     vi squares;
@@ -141,29 +142,110 @@ INLINE vi encode_step(const float *values, size_t n, vf scale, vf reciprocal, vf
     return step;
 }
 
+/* How one group is encoded. */
+typedef struct coder {
+    vf scale, reciprocal, most;
+    vi offset;
+} coder;
+
+/* Coordinates from first to end of one vector of rows; FLA_RUN is whole steps. */
+INLINE void encode_run(const coder *by, const float *values, size_t first, size_t end,
+                       uint8_t *codes, sums *total)
+{
+    sums run = {vf_zero(), vf_zero(), total->squares};
+    for (size_t j = first; j < end; j += FLA_STEP) {
+        const float *at = values + j * FLA_GROUP;
+        const vi step =
+            end - j >= FLA_STEP
+                ? encode_step(at, FLA_STEP, by->scale, by->reciprocal, by->most, &run)
+                : encode_step(at, end - j, by->scale, by->reciprocal, by->most, &run);
+        vi_store(codes + j * FLA_GROUP, vi_add_bytes(step, by->offset));
+    }
+    total->residual = vf_add(total->residual, run.residual);
+    total->length = vf_add(total->length, run.length);
+    total->squares = run.squares;
+}
+
 static void encode(const float *group, size_t dim, float scale, int32_t code_max,
                    int32_t code_offset, uint8_t *codes, fla_residue *residue)
 {
-    const vf scales = vf_set1(scale), reciprocals = vf_set1(1 / scale);
-    const vf most = vf_set1((float)code_max);
-    const vi offsets = vi_set1_bytes((char)code_offset);
+    const coder by = {vf_set1(scale), vf_set1(1 / scale), vf_set1((float)code_max),
+                      vi_set1_bytes((char)code_offset)};
     for (size_t lane = 0; lane < FLA_GROUP; lane += F_LANES) {
-        sums sum = {vf_zero(), vf_zero(), vi_zero()};
-        const float *values = group + lane;
-        uint8_t *out = codes + lane * FLA_STEP;
-        size_t j = 0;
-        for (; j + FLA_STEP <= dim; j += FLA_STEP, out += FLA_GROUP * FLA_STEP)
-            vi_store(out, vi_add_bytes(encode_step(values + j * FLA_GROUP, FLA_STEP,
-                                                   scales, reciprocals, most, &sum),
-                                       offsets));
-        if (j < dim)
-            vi_store(out, vi_add_bytes(encode_step(values + j * FLA_GROUP, dim - j,
-                                                   scales, reciprocals, most, &sum),
-                                       offsets));
-        vf_storeu(residue->residual + lane, sum.residual);
-        vf_storeu(residue->length + lane, sum.length);
-        vi_storeu(residue->squares + lane, sum.squares);
+        sums total = {vf_zero(), vf_zero(), vi_zero()};
+        for (size_t j = 0; j < dim; j += FLA_RUN)
+            encode_run(&by, group + lane, j, dim - j < FLA_RUN ? dim : j + FLA_RUN,
+                       codes + lane * FLA_STEP, &total);
+        vf_storeu(residue->residual + lane, total.residual);
+        vf_storeu(residue->length + lane, total.length);
+        vi_storeu(residue->squares + lane, total.squares);
     }
+}
+
+/* ---- products -------------------------------------------------------------------- */
+
+/* Coordinates from first to end of n vectors and a group, added to the sums. */
+INLINE void multiply_run(const float *group, size_t first, size_t end, size_t dim,
+                         const float *vectors, size_t n, vf sum[VECTORS][GROUP_F])
+{
+    vf run[VECTORS][GROUP_F];
+    UNROLL
+    for (size_t v = 0; v < n; v++) {
+        UNROLL
+        for (size_t g = 0; g < GROUP_F; g++)
+            run[v][g] = vf_zero();
+    }
+    for (size_t j = first; j < end; j++) {
+        vf x[GROUP_F];
+        UNROLL
+        for (size_t g = 0; g < GROUP_F; g++)
+            x[g] = vf_load(group + j * FLA_GROUP + g * F_LANES);
+        UNROLL
+        for (size_t v = 0; v < n; v++) {
+            const vf factor = vf_set1(vectors[v * dim + j]);
+            UNROLL
+            for (size_t g = 0; g < GROUP_F; g++)
+                run[v][g] = vf_fma(x[g], factor, run[v][g]);
+        }
+    }
+    UNROLL
+    for (size_t v = 0; v < n; v++) {
+        UNROLL
+        for (size_t g = 0; g < GROUP_F; g++)
+            sum[v][g] = vf_add(sum[v][g], run[v][g]);
+    }
+}
+
+INLINE void multiply_vectors(const float *group, size_t dim, const float *vectors,
+                             size_t n, float *products)
+{
+    vf sum[VECTORS][GROUP_F];
+    UNROLL
+    for (size_t v = 0; v < n; v++) {
+        UNROLL
+        for (size_t g = 0; g < GROUP_F; g++)
+            sum[v][g] = vf_zero();
+    }
+    for (size_t j = 0; j < dim; j += FLA_RUN)
+        multiply_run(group, j, dim - j < FLA_RUN ? dim : j + FLA_RUN, dim, vectors, n,
+                     sum);
+    UNROLL
+    for (size_t v = 0; v < n; v++) {
+        UNROLL
+        for (size_t g = 0; g < GROUP_F; g++)
+            vf_store(products + v * FLA_GROUP + g * F_LANES, sum[v][g]);
+    }
+}
+
+static void multiply(const float *group, size_t dim, const float *vectors, size_t n,
+                     float *products)
+{
+    size_t v = 0;
+    for (; v + VECTORS <= n; v += VECTORS)
+        multiply_vectors(group, dim, vectors + v * dim, VECTORS,
+                         products + v * FLA_GROUP);
+    for (; v < n; v++)
+        multiply_vectors(group, dim, vectors + v * dim, 1, products + v * FLA_GROUP);
 }
 
 /* ---- the filter ------------------------------------------------------------------ */
@@ -373,6 +455,7 @@ static uint64_t match_i64(const int64_t *buckets, int64_t bucket)
         .pack_f32 = pack_f32,                               \
         .pack_f64 = pack_f64,                               \
         .encode = encode,                                   \
+        .multiply = multiply,                               \
         .filter = filter,                                   \
         .distance = {{distance_f32_f32, distance_f32_f64},  \
                      {distance_f64_f32, distance_f64_f64}}, \

@@ -51,10 +51,20 @@ static int32_t nearest_code(float value, float reciprocal, int32_t code_max)
     return code < most ? (int32_t)code : code_max;
 }
 
+/* Add the sums of a run to those of the runs before, and start another. */
+static void end_run(float sum[FLA_GROUP], float run[FLA_GROUP])
+{
+    for (size_t i = 0; i < FLA_GROUP; i++) {
+        sum[i] += run[i];
+        run[i] = 0;
+    }
+}
+
 static void encode(const float *group, size_t dim, float scale, int32_t code_max,
                    int32_t code_offset, uint8_t *codes, fla_residue *residue)
 {
     const float reciprocal = 1 / scale;
+    float residuals[FLA_GROUP] = {0}, lengths[FLA_GROUP] = {0};
     *residue = (fla_residue){{0}, {0}, {0}};
     for (size_t j = 0; j < (dim + FLA_STEP - 1) / FLA_STEP * FLA_STEP; j++) {
         uint8_t *out = codes + j / FLA_STEP * FLA_STEP * FLA_GROUP + j % FLA_STEP;
@@ -64,9 +74,32 @@ static void encode(const float *group, size_t dim, float scale, int32_t code_max
             const float residual = fmaf(-(float)code, scale, value);
             out[i * FLA_STEP] = (uint8_t)(code + code_offset);
             residue->squares[i] += code * code;
-            residue->residual[i] += residual * residual;
-            residue->length[i] += value * value;
+            residuals[i] += residual * residual;
+            lengths[i] += value * value;
         }
+        if (j % FLA_RUN == FLA_RUN - 1) {
+            end_run(residue->residual, residuals);
+            end_run(residue->length, lengths);
+        }
+    }
+    end_run(residue->residual, residuals);
+    end_run(residue->length, lengths);
+}
+
+static void multiply(const float *group, size_t dim, const float *vectors, size_t n,
+                     float *products)
+{
+    for (size_t v = 0; v < n; v++) {
+        float sum[FLA_GROUP] = {0}, run[FLA_GROUP] = {0};
+        for (size_t j = 0; j < dim; j++) {
+            for (size_t i = 0; i < FLA_GROUP; i++)
+                run[i] += group[j * FLA_GROUP + i] * vectors[v * dim + j];
+            if (j % FLA_RUN == FLA_RUN - 1)
+                end_run(sum, run);
+        }
+        end_run(sum, run);
+        for (size_t i = 0; i < FLA_GROUP; i++)
+            products[v * FLA_GROUP + i] = sum[i];
     }
 }
 
@@ -165,6 +198,7 @@ const fla_float_kernels fla_floats_scalar = {
     .pack_f32 = pack_f32,
     .pack_f64 = pack_f64,
     .encode = encode,
+    .multiply = multiply,
     .filter = filter,
     .distance = {{distance_f32_f32, distance_f32_f64},
                  {distance_f64_f32, distance_f64_f64}},

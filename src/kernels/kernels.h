@@ -27,6 +27,7 @@ enum {
     FLA_TILE = 64,
     FLA_TILE_GROUPS = FLA_TILE / FLA_GROUP,
     FLA_STEP = 4,  /* codes that lie together */
+    FLA_RUN = 64,  /* coordinates that a float32 sum takes before it starts anew */
     FLA_PAIRS = 8, /* pairs that one call of a distance kernel takes */
 };
 
@@ -51,7 +52,11 @@ typedef double fla_center_fn(const void *const rows[FLA_GROUP],
                              const void *const ahead[FLA_GROUP], size_t dim,
                              const float *centre, float *group);
 
-/* What encoding 16 rows left behind; each row's sums are float32, in any order. */
+/*
+ * What encoding 16 rows left behind.  The float32 sums are summed in runs: at most
+ * FLA_RUN terms in any order, and the sums of the runs, at most dim / FLA_RUN + 1 of
+ * them, in any order; so a term passes fewer additions than there are terms.
+ */
 typedef struct fla_residue {
     int32_t squares[FLA_GROUP]; /* sum of code^2, exact */
     float
@@ -69,6 +74,16 @@ typedef struct fla_residue {
  */
 typedef void fla_encode_fn(const float *group, size_t dim, float scale, int32_t code_max,
                            int32_t code_offset, uint8_t *codes, fla_residue *residue);
+
+/*
+ * Products of a packed float32 group with vectors [n x dim]: products[v * 16 + i] is the
+ * sum over j of row_ij * vectors[v * dim + j] in float32, fused or not, summed in runs as
+ * above.
+ *
+ * products  [n x 16], aligned.
+ */
+typedef void fla_multiply_fn(const float *group, size_t dim, const float *vectors,
+                             size_t n, float *products);
 
 /*
  * For each query, the set of rows r (bit r) of a packed float32 tile with
@@ -105,6 +120,7 @@ typedef struct fla_float_kernels {
     fla_center_fn *center_f32, *center_f64; /* by the type of the rows */
     fla_pack_fn *pack_f32, *pack_f64;
     fla_encode_fn *encode;
+    fla_multiply_fn *multiply;
     fla_filter_fn *filter;
     fla_distance_fn *distance[2][2]; /* [fla_dtype of the rows][of the queries] */
     fla_project_fn *project;
@@ -145,11 +161,23 @@ typedef void fla_best_codes_fn(const uint8_t *tile, const int32_t *bias, size_t 
                                const int8_t *queries, size_t n_queries, int32_t *best,
                                size_t stride);
 
+/*
+ * Of some rows of a tile, none or more, those that reach a limit, scored as above from
+ * records: the stored codes of one row side by side, the next row after them.
+ *
+ * records  [64 x steps x 4].
+ * query    [steps x 4].
+ */
+typedef uint64_t fla_check_codes_fn(const uint8_t *records, const int32_t *bias,
+                                    size_t steps, const int8_t *query, int32_t limit,
+                                    uint64_t rows);
+
 typedef struct fla_code_kernels {
     int32_t code_max;    /* codes lie in [-code_max, code_max] */
     int32_t code_offset; /* base rows are stored as the low byte of code + code_offset */
     fla_filter_codes_fn *filter;
     fla_best_codes_fn *best;
+    fla_check_codes_fn *check;
 } fla_code_kernels;
 
 /* ---- tiers ----------------------------------------------------------------------- */

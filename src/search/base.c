@@ -2,21 +2,25 @@
 #include "search/base.h"
 
 #include <math.h>
-#include <stdatomic.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "lsh/hash.h"
 #include "lsh/model.h"
+#include "search/prefix_fit.h"
 
 enum {
     TASK_TILES = 16,     /* a task codes: enough to hide its start, few enough to stop */
     EXCEPTIONS_IN = 100, /* one row in so many may be an exception before a new fit */
     FEW_TABLES = 19,     /* whose buckets are kept at any dimension */
     BUCKET_RANGE = 256,  /* of a byte */
+    LINE_STEPS = FLA_ALIGNMENT / FLA_STEP,
 };
 
 /* Less padding than any row that exists would leave, and less than any finite limit. */
 static const int32_t PADDING_BIAS = -(1 << 30);
+/* More than any score without a bias falls short of any limit, by far. */
+static const int32_t ALWAYS_BIAS = 1 << 29;
 
 void fla_base_init(fla_base *base, const fla_model *model)
 {
@@ -31,14 +35,21 @@ static void free_buckets(fla_base *base)
     base->bucket_low = NULL;
 }
 
+static void free_layer(fla_layer *layer)
+{
+    fla_free(layer->codes);
+    fla_free(layer->bias);
+    *layer = (fla_layer){0};
+}
+
 static void free_codes(fla_base *base)
 {
-    fla_free(base->codes);
-    fla_free(base->bias);
+    free_layer(&base->full);
+    free_layer(&base->brief);
     fla_free(base->exceptions);
-    base->codes = NULL;
-    base->bias = NULL;
+    fla_free(base->sample);
     base->exceptions = NULL;
+    base->sample = NULL;
     base->capacity = 0;
 }
 
@@ -47,6 +58,7 @@ void fla_base_clear(fla_base *base)
     free_codes(base);
     free_buckets(base);
     fla_quantizer_clear(&base->quantizer);
+    fla_prefix_clear(&base->prefix);
     *base = (fla_base){0};
 }
 
@@ -63,28 +75,69 @@ bool fla_base_can_code(size_t dim)
     return dim <= FLA_MAX_CODED_DIM;
 }
 
-static bool reserve(fla_base *base)
+static size_t tile_bytes(size_t steps)
 {
-    const size_t tile_bytes = base->quantizer.steps * FLA_STEP * FLA_TILE;
-    if (!base->coded || base->tiles <= base->capacity)
-        return true;
+    return steps * FLA_STEP * FLA_TILE;
+}
+
+static bool make_layer(fla_layer *layer, size_t tiles, size_t steps)
+{
+    layer->steps = steps;
+    layer->codes = fla_alloc(tiles, tile_bytes(steps));
+    layer->bias = fla_alloc(tiles, FLA_TILE * sizeof *layer->bias);
+    return layer->codes != NULL && layer->bias != NULL;
+}
+
+/* Records are padded to whole cache lines where that adds little. */
+static size_t full_steps(const fla_base *base)
+{
+    const size_t steps = base->quantizer.steps;
+    if (!fla_base_has_prefix(base) || steps < 4 * LINE_STEPS)
+        return steps;
+    return fla_size_parts(steps, LINE_STEPS) * LINE_STEPS;
+}
+
+/* Room for the codes of the rows at hand. */
+static bool make_codes(fla_base *base)
+{
     free_codes(base);
-    base->codes = fla_alloc(base->tiles, tile_bytes);
-    base->bias = fla_alloc(base->tiles, FLA_TILE * sizeof *base->bias);
     base->exceptions = fla_alloc(base->tiles, sizeof *base->exceptions);
-    if (base->codes == NULL || base->bias == NULL || base->exceptions == NULL) {
-        free_codes(base);
-        return false;
+    bool room = base->exceptions != NULL;
+    if (fla_base_has_prefix(base)) {
+        base->sample = fla_alloc_zeroed(fla_size_parts(base->tiles, FLA_SAMPLED),
+                                        tile_bytes(full_steps(base)));
+        room = room && base->sample != NULL &&
+               make_layer(&base->brief, base->tiles, base->prefix.quantizer.steps);
     }
-    base->capacity = base->tiles;
-    return true;
+    room = room && make_layer(&base->full, base->tiles, full_steps(base));
+    if (!room)
+        free_codes(base);
+    base->capacity = room ? base->tiles : 0;
+    return room;
+}
+
+size_t fla_base_samples(const fla_base *base)
+{
+    return fla_base_has_prefix(base) ? fla_size_parts(base->tiles, FLA_SAMPLED)
+                                     : base->tiles;
+}
+
+const uint8_t *fla_base_sample(const fla_base *base, size_t i, const int32_t **bias)
+{
+    const size_t tile = fla_base_has_prefix(base) ? i * FLA_SAMPLED : i;
+    *bias = base->full.bias + tile * FLA_TILE;
+    if (!fla_base_has_prefix(base))
+        return fla_layer_tile(&base->full, tile);
+    return base->sample + i * tile_bytes(base->full.steps);
 }
 
 /* What one worker has seen of the rows. */
 typedef struct seen {
-    float *group; /* [dim x 16] to work in */
+    float *group;   /* [dim x 16] to work in */
+    float *form;    /* the same for short forms */
+    uint8_t *codes; /* a coded group */
     fla_hasher hasher;
-    double residual, length;
+    double residual, brief_residual, length;
     size_t exceptions;
     bool far_bucket; /* one that a byte does not hold */
 } seen;
@@ -166,13 +219,12 @@ static fla_status bucket_group(fla_base *base, seen *mine, size_t first,
 static void note_row(fla_base *base, seen *mine, size_t tile, size_t r,
                      const fla_encoded *encoded)
 {
-    const size_t i = r % FLA_GROUP;
-    const bool exists = tile * FLA_TILE + r < base->rows.rows;
-    const bool exception =
-        exists && !(encoded->residual[i] <= base->quantizer.cap); /* NaN is one */
-    base->bias[tile * FLA_TILE + r] =
-        exists && !exception ? fla_code_bias(encoded->squares[i]) : PADDING_BIAS;
-    if (exception) {
+    const size_t i = r % FLA_GROUP, at = tile * FLA_TILE + r;
+    const bool exists = at < base->rows.rows;
+    const bool fits = encoded->residual[i] <= base->quantizer.cap; /* NaN does not */
+    base->full.bias[at] =
+        exists && fits ? fla_code_bias(encoded->squares[i]) : PADDING_BIAS;
+    if (exists && !fits) {
         base->exceptions[tile] |= (uint64_t)1 << r;
         mine->exceptions++;
     } else if (exists) {
@@ -181,18 +233,66 @@ static void note_row(fla_base *base, seen *mine, size_t tile, size_t r,
     }
 }
 
+/* The same of its short form: one that does not fit always passes, and the row's own
+   codes decide. */
+static void note_brief(fla_base *base, seen *mine, size_t tile, size_t r,
+                       const fla_encoded *brief)
+{
+    const size_t i = r % FLA_GROUP, at = tile * FLA_TILE + r;
+    const bool fits = brief->residual[i] <= base->prefix.quantizer.cap;
+    base->brief.bias[at] = fits ? fla_code_bias(brief->squares[i]) : ALWAYS_BIAS;
+    if (base->full.bias[at] == PADDING_BIAS)
+        base->brief.bias[at] = PADDING_BIAS;
+    else if (fits)
+        mine->brief_residual = fmax(mine->brief_residual, brief->residual[i]);
+}
+
+/* Lay a coded group's rows side by side. */
+static void write_records(fla_base *base, const uint8_t *group, size_t first)
+{
+    const size_t steps = base->quantizer.steps, padded = base->full.steps;
+    for (size_t i = 0; i < FLA_GROUP; i++) {
+        uint8_t *record = base->full.codes + (first + i) * padded * FLA_STEP;
+        for (size_t s = 0; s < steps; s++)
+            memcpy(record + s * FLA_STEP, group + (s * FLA_GROUP + i) * FLA_STEP,
+                   FLA_STEP);
+        memset(record + steps * FLA_STEP, 0, (padded - steps) * FLA_STEP);
+    }
+}
+
+/* Where group g of a tile is coded first. */
+static uint8_t *group_codes(const fla_base *base, const seen *mine, size_t tile, size_t g)
+{
+    const size_t group_bytes = tile_bytes(base->full.steps) / FLA_TILE_GROUPS;
+    if (!fla_base_has_prefix(base))
+        return base->full.codes + (tile * FLA_TILE_GROUPS + g) * group_bytes;
+    if (tile % FLA_SAMPLED == 0)
+        return base->sample + (tile / FLA_SAMPLED * FLA_TILE_GROUPS + g) * group_bytes;
+    return mine->codes;
+}
+
 /* Code 16 rows.  Returns their peak, infinity if any value is not finite. */
 static double code_group(fla_base *base, seen *mine, size_t tile, size_t g,
                          const void *const rows[FLA_GROUP],
                          const void *const ahead[FLA_GROUP])
 {
-    const size_t group_bytes = base->quantizer.steps * FLA_STEP * FLA_GROUP;
-    fla_encoded encoded;
+    const bool prefix = fla_base_has_prefix(base);
+    uint8_t *codes = group_codes(base, mine, tile, g);
+    fla_encoded encoded, brief;
     fla_quantizer_encode(&base->quantizer, base->rows.dtype, rows, ahead, mine->group,
-                         base->codes + (tile * FLA_TILE_GROUPS + g) * group_bytes,
-                         &encoded);
-    for (size_t i = 0; i < FLA_GROUP; i++)
+                         codes, &encoded);
+    if (prefix) {
+        const size_t brief_bytes = tile_bytes(base->brief.steps) / FLA_TILE_GROUPS;
+        write_records(base, codes, tile * FLA_TILE + g * FLA_GROUP);
+        fla_prefix_encode(&base->prefix, mine->group, &encoded, mine->form,
+                          base->brief.codes + (tile * FLA_TILE_GROUPS + g) * brief_bytes,
+                          &brief);
+    }
+    for (size_t i = 0; i < FLA_GROUP; i++) {
         note_row(base, mine, tile, g * FLA_GROUP + i, &encoded);
+        if (prefix)
+            note_brief(base, mine, tile, g * FLA_GROUP + i, &brief);
+    }
     return encoded.peak;
 }
 
@@ -239,8 +339,39 @@ static void prepare_task(fla_job *job, void *arg, size_t task, unsigned worker)
 static bool worker_init(seen *mine, const fla_base *base, const fla_kernels *kernels)
 {
     mine->group = fla_alloc(base->rows.dim, FLA_GROUP * sizeof *mine->group);
+    if (fla_base_has_prefix(base)) {
+        mine->form = fla_alloc(fla_prefix_padded(base->prefix.directions) + 1,
+                               FLA_GROUP * sizeof *mine->form);
+        mine->codes = fla_alloc(base->full.steps, FLA_STEP * FLA_GROUP);
+        if (mine->form == NULL || mine->codes == NULL)
+            return false;
+    }
     return mine->group != NULL &&
            (base->model == NULL || fla_hasher_init(&mine->hasher, kernels, base->model));
+}
+
+/* Bring together what the workers have seen.  True: some bucket takes more than a byte.
+ */
+static bool gather_seen(fla_base *base, seen *workers, unsigned threads)
+{
+    bool far_bucket = false;
+    base->full.residual = 0;
+    base->brief.residual = 0;
+    base->length = 0;
+    base->n_exceptions = 0;
+    for (unsigned i = 0; workers != NULL && i < threads; i++) {
+        seen *worker = &workers[i];
+        base->full.residual = fmax(base->full.residual, worker->residual);
+        base->brief.residual = fmax(base->brief.residual, worker->brief_residual);
+        base->length = fmax(base->length, worker->length);
+        base->n_exceptions += worker->exceptions;
+        far_bucket |= worker->far_bucket;
+        fla_hasher_clear(&worker->hasher);
+        fla_free(worker->group);
+        fla_free(worker->form);
+        fla_free(worker->codes);
+    }
+    return far_bucket;
 }
 
 static fla_status prepare_rows(fla_base *base, fla_context *context, fla_run *run,
@@ -260,42 +391,43 @@ static fla_status prepare_rows(fla_base *base, fla_context *context, fla_run *ru
         status = FLA_OK;
     if (status == FLA_OK)
         status = fla_pool_run(context->pool, run, tasks, prepare_task, &work);
-    bool far_bucket = status != FLA_OK;
-    base->residual = 0;
-    base->length = 0;
-    base->n_exceptions = 0;
-    for (unsigned i = 0; work.workers != NULL && i < threads; i++) {
-        base->residual = fmax(base->residual, work.workers[i].residual);
-        base->length = fmax(base->length, work.workers[i].length);
-        base->n_exceptions += work.workers[i].exceptions;
-        far_bucket |= work.workers[i].far_bucket;
-        fla_hasher_clear(&work.workers[i].hasher);
-        fla_free(work.workers[i].group);
-    }
-    if (far_bucket)
+    if (gather_seen(base, work.workers, threads) || status != FLA_OK)
         free_buckets(base);
     fla_free(work.workers);
     return status;
 }
 
-fla_status fla_base_prepare(fla_base *base, fla_context *context, fla_run *run,
-                            const fla_matrix *rows, uint64_t units)
+/* Quantizers for rows like these, and room for their codes. */
+static fla_status fit(fla_base *base, const fla_kernels *kernels, bool reused)
 {
-    bool fit = base->quantizer.centre == NULL;
+    fla_status status = fla_quantizer_fit(&base->quantizer, &base->rows);
+    if (status == FLA_OK && reused)
+        status =
+            fla_prefix_fit(&base->prefix, kernels, &base->rows, base->quantizer.centre);
+    if (status == FLA_OK && (reused || base->capacity < base->tiles) && !make_codes(base))
+        status = FLA_ERR_MEMORY;
+    return status;
+}
+
+fla_status fla_base_prepare(fla_base *base, fla_context *context, fla_run *run,
+                            const fla_matrix *rows, uint64_t units, bool reused)
+{
+    bool new_fit = base->quantizer.centre == NULL;
     fla_status status = FLA_OK;
     fla_base_set(base, rows);
-    if (fit && !fla_quantizer_init(&base->quantizer, context->kernels, rows->dim))
+    if (new_fit && !fla_quantizer_init(&base->quantizer, context->kernels, rows->dim))
         return FLA_ERR_MEMORY;
     base->coded = fla_base_can_code(rows->dim);
-    if (!reserve(base))
+    if (!new_fit && base->coded && base->capacity < base->tiles && !make_codes(base))
         return FLA_ERR_MEMORY;
     const uint64_t done = run->done;
-    for (;; fit = true) {
-        if (fit && base->coded)
-            status = fla_quantizer_fit(&base->quantizer, rows);
+    for (;; new_fit = true) {
+        if (new_fit && base->coded)
+            status = fit(base, context->kernels, reused);
         if (status == FLA_OK)
             status = prepare_rows(base, context, run, units);
-        if (status != FLA_OK || fit || base->n_exceptions <= rows->rows / EXCEPTIONS_IN)
+        if (status != FLA_OK || new_fit ||
+            base->n_exceptions <= rows->rows / EXCEPTIONS_IN)
             break;
         run->done = done; /* once more, with a quantizer of their own */
     }

@@ -33,8 +33,10 @@
  * 4. Residuals.  y = x - m computed and rounded to float32: off by at most v |x-m| + u
  *    |x-m| + 2^-150 a coordinate, together less than 2^-23 |y| + sqrt(d) 2^-149.  The
  *    kernel's r = fma(-s, k, y) is off by at most v |y - s k|, without underflow, as all
- *    three are multiples of 2^-149.  Summing d squares in float loses at most a factor
- *    (1-v)^(d+1) and d 2^-150, so |r|^2 <= (sum + d 2^-149) / (1 - (d+2) v), and
+ *    three are multiples of 2^-149.  Summing d squares in runs, a square passes its own
+ *    rounding and fewer than t = min(d, FLA_RUN + d / FLA_RUN + 1) additions: it loses at
+ *    most a factor (1-v)^(t+1), and all lose d 2^-150 by underflow, so with l = (t+2) v
+ *    |r|^2 <= (sum + d 2^-149) / (1 - l), and
  *        |x - m - s k| <= e = |r| (1 + 2^-23) + 2^-23 |y| + sqrt(d) 2^-149.
  * 5. From D to integers.  |D - s |k-l|| <= e_x + e_q, so with N = |k-l|^2, an integer,
  *        c <= R  implies  N <= A = ((R' + e_x + e_q) / s)^2,  so  N <= M = floor(A).
@@ -46,6 +48,25 @@
  * 7. Back from the score.  N = n + p - 2 k.l = p - 2a + (n - 2 floor(n/2)) <= p - 2a + 1,
  *    so D <= s sqrt(p - 2a + 1) + e_x + e_q, and step 1 upwards gives c.
  *
+ * The short form.  W a matrix with spectral norm at most 1, y = x - m rounded to float32,
+ * b(y) = sqrt(|y|^2 - |W y|^2), z(y) = (W y, b(y)).
+ *
+ * 8. z shrinks distances.  B = (I - W^T W)^(1/2) exists, as W^T W <= I, and b(y) = |B y|.
+ *    With w = y - y', |W w|^2 + (|B y| - |B y'|)^2 <= |W w|^2 + |B w|^2 = |w|^2.  Steps 5
+ *    and 6 hold for z in place of x, with the residual of z.
+ * 9. Computing z.  A product sums d terms in runs: off by at most l / (1 - l), l as in
+ *    step 4, of sum |w_j y_j| <= |y| (rows of W are at most 1 long), and 2^-149 a
+ * term by underflow; m of them together sqrt(m) as much, called off.  So |W y| lies
+ * within off of the length p of what was computed, and b(y) between the roots of |y|^2 -
+ * (p + off)^2 and |y|^2 - (p - off)^2, where |y|^2 is known up to the factors of step 4.
+ * The middle is taken, and half the distance is the error.
+ * 10. Reflecting z keeps distances.  With double numbers for u and b, at most 1,000
+ *    coordinates and |z| = |y| but for step 9's errors, what is computed is off by less
+ *    than 2^-40 |z|, and rounded to float by 2^-24 |z| + sqrt(1000) 2^-150.
+ * 11. The residual of z adds up: coding it (step 4, as z less its own centre is rounded
+ *    once more), computing it (steps 9 and 10), and what rounding moved y (step 4), which
+ * z does not stretch.
+ *
  * Right sides are evaluated in double: fewer than 16 roundings of positive terms, covered
  * by the factor 1 + 2^-48, and rounded up where they are stored narrower.
  */
@@ -53,6 +74,9 @@
 
 #include <float.h>
 #include <math.h>
+
+#include "base/alloc.h"
+#include "kernels/kernels.h"
 
 static const double FLOAT_ROUNDOFF = 0x1p-24, DOUBLE_ROUNDOFF = 0x1p-53;
 static const double ROOM =
@@ -67,9 +91,16 @@ double fla_rounding_bound(double peak, size_t dim)
     return sqrt((double)dim) * (peak * FLOAT_ROUNDOFF + 0x1p-150) * ROOM;
 }
 
+/* Step 4: what a sum of dim products, in runs, may have lost of itself. */
+static double run_loss(size_t dim)
+{
+    const size_t terms = fla_size_min(dim, FLA_RUN + dim / FLA_RUN + 1);
+    return (double)(terms + 2) * FLOAT_ROUNDOFF;
+}
+
 double fla_length_bound(float sum, size_t dim)
 {
-    const double d = (double)dim, loss = (d + 2) * FLOAT_ROUNDOFF;
+    const double d = (double)dim, loss = run_loss(dim);
     if (loss > 0.5)
         return INFINITY;
     return sqrt(((double)sum + d * 0x1p-149) / (1 - loss)) * ROOM;
@@ -85,6 +116,49 @@ double fla_residual_bound(float residual, float length, size_t dim)
     return (fla_length_bound(residual, dim) * (1 + 0x1p-23) +
             fla_centring_bound(fla_length_bound(length, dim), dim)) *
            ROOM;
+}
+
+double fla_product_bound(double length, size_t dim, size_t vectors)
+{
+    const double d = (double)dim, loss = run_loss(dim);
+    if (loss > 0.5)
+        return INFINITY;
+    return sqrt((double)vectors) * (length * loss / (1 - loss) + d * 0x1p-149) * ROOM;
+}
+
+/* Wider than ROOM by far: differences of squares that nearly cancel, and a sum of as many
+   squares as there are products. */
+static const double WIDE = 0x1p-40;
+
+static double root(double squares)
+{
+    return squares > 0 ? sqrt(squares) : 0;
+}
+
+fla_rest fla_rest_bound(float square_sum, double product_squares, double off, size_t dim)
+{
+    const double d = (double)dim, sum = (double)square_sum;
+    const double loss = run_loss(dim);
+    const double products = sqrt(product_squares);
+    const double near = products * (1 - WIDE) - off, far = products * (1 + WIDE) + off;
+    if (loss > 0.5)
+        return (fla_rest){0, INFINITY};
+    const double most = (sum + d * 0x1p-149) / (1 - loss) * ROOM;
+    const double least = (sum - d * 0x1p-149) * (1 - loss) / ROOM;
+    const double high = root(most - (near > 0 ? near * near : 0)) * (1 + WIDE);
+    const double low = root(least - far * far) * (1 - WIDE);
+    const float middle = (float)((low + high) / 2);
+    return (fla_rest){middle, fmax(high - (double)middle, (double)middle - low) * ROOM};
+}
+
+double fla_reflection_bound(double length)
+{
+    return length * 0x1p-22 + 0x1p-140;
+}
+
+double fla_sum_bound(double a, double b, double c)
+{
+    return (a + b + c) * ROOM;
 }
 
 /* Step 1: at least the real distance of a pair whose computed one is at most radius, and

@@ -35,6 +35,35 @@ double fla_centring_bound(double length, size_t dim);
 double fla_residual_bound(float residual, float length, size_t dim);
 
 /*
+ * At least the distance between the products of a row, at most length long, with so many
+ * vectors and what the multiply kernel makes of them; the vectors' norm is at most 1.
+ */
+double fla_product_bound(double length, size_t dim, size_t vectors);
+
+/* The length of what a row has besides its products, and at most how wrong that is. */
+typedef struct fla_rest {
+    float length;
+    double error; /* infinity: nothing is known */
+} fla_rest;
+
+/*
+ * square_sum       the row's, as the encode kernel summed it.
+ * product_squares  sum of the squares of its products, in double.
+ * off              fla_product_bound of the row.
+ */
+fla_rest fla_rest_bound(float square_sum, double product_squares, double off, size_t dim);
+
+/*
+ * At least what sharing out the rest's length (prefix.c) gets wrong, in double and
+ * rounded to float32 at the end; for a row at most length long and short forms of up to
+ * 1,000 coordinates.
+ */
+double fla_reflection_bound(double length);
+
+/* At least a + b + c. */
+double fla_sum_bound(double a, double b, double c);
+
+/*
  * The float32 filter's limit for a search radius: every row whose computed distance (the
  * exact kernel's) is at most radius scores at most this in the float32 filter, or scores
  * NaN.

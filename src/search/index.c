@@ -11,7 +11,8 @@ static fla_status prepare(fla_index *index, fla_context *context, const fla_call
                           const fla_matrix *rows, fla_error *err)
 {
     fla_run run = fla_run_begin(call, rows->rows);
-    const fla_status status = fla_base_prepare(&index->base, context, &run, rows, 1);
+    const fla_status status =
+        fla_base_prepare(&index->base, context, &run, rows, 1, true);
     if (status == FLA_ERR_CANCELLED)
         return fla_fail(err, status, "preparing rows was cancelled");
     if (status == FLA_ERR_NONFINITE || status == FLA_ERR_RANGE)

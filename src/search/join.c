@@ -177,14 +177,13 @@ static fla_status scan_group(join_wave *wave, const fla_queries *queries, size_t
 static fla_status prepare_left(const fla_join *join, fla_queries *queries,
                                const fla_matrix *left, fla_scan *scan)
 {
-    const fla_quantizer *quantizer = &join->right->quantizer;
     if (!fla_queries_init(queries, join->model, left) ||
-        (join->right->coded && !fla_queries_reserve(queries, quantizer->steps)))
+        (join->right->coded && !fla_queries_reserve(queries, join->right)))
         return FLA_ERR_MEMORY;
     const fla_status status =
         fla_queries_fill(queries, fla_tile_hasher(&scan->tile), 0, queries->n);
     if (status == FLA_OK && join->right->coded)
-        fla_scan_encode(scan, queries, quantizer, 0, queries->n);
+        fla_scan_encode(scan, queries, join->right, 0, queries->n);
     return status;
 }
 
@@ -403,7 +402,7 @@ static fla_status prepare_right(fla_join *join, const fla_call *call,
     if (right->rows == 0)
         return FLA_OK;
     fla_fenv_enter(&callers);
-    fla_status status = fla_base_prepare(&join->own, join->context, &run, right, 1);
+    fla_status status = fla_base_prepare(&join->own, join->context, &run, right, 1, true);
     if (status != FLA_OK)
         status = describe(status, join, call, right, "right", err);
     fla_fenv_leave(&callers);

@@ -272,8 +272,8 @@ static void encode_task(fla_job *job, void *arg, size_t task, unsigned worker)
     fla_knn *knn = push->knn;
     const size_t first = task * FILL_QUERIES, left = knn->queries.n - first;
     (void)job;
-    fla_scan_encode(&knn->workers[worker].scan, &knn->queries, &push->base->quantizer,
-                    first, fla_size_min(left, FILL_QUERIES));
+    fla_scan_encode(&knn->workers[worker].scan, &knn->queries, push->base, first,
+                    fla_size_min(left, FILL_QUERIES));
 }
 
 /* Code the queries by the base's quantizer, unless they are. */
@@ -283,7 +283,7 @@ static fla_status encode_queries(knn_push *push, fla_run *run)
     const fla_quantizer *quantizer = &push->base->quantizer;
     if (knn->coded_by == quantizer && knn->coded_fit == quantizer->fits)
         return FLA_OK;
-    if (!fla_queries_reserve(&knn->queries, quantizer->steps))
+    if (!fla_queries_reserve(&knn->queries, push->base))
         return FLA_ERR_MEMORY;
     knn->coded_by = quantizer;
     knn->coded_fit = quantizer->fits;
@@ -355,7 +355,7 @@ static fla_status push_coded(fla_knn *knn, fla_run *run, const fla_matrix *rows)
     for (size_t i = 0; i < rows->rows && status == FLA_OK; i += piece) {
         const fla_matrix part =
             fla_rows_slice(rows, i, fla_size_min(rows->rows - i, piece));
-        status = fla_base_prepare(&knn->pushed, knn->context, run, &part, 0);
+        status = fla_base_prepare(&knn->pushed, knn->context, run, &part, 0, false);
         if (status == FLA_OK)
             status = push_base(knn, run, &knn->pushed);
     }

@@ -15,6 +15,9 @@ enum {
    coordinates hardly vary. */
 static const double CAP_ROOM = 1.1;
 
+/* Steps in which a scale is lowered: the least residual is a shallow valley. */
+static const float LOWER = 0.85F;
+
 /* Whole numbers below this are whole as float32, and so is their difference. */
 static const double MOST_WHOLE = 0x1p22;
 
@@ -91,12 +94,12 @@ static range survey(sample *s)
     return seen;
 }
 
-/* The largest of the sample's numbers but for the few farthest rows'. */
-static double near_most(const sample *s)
+/* The largest of n numbers but for the few farthest. */
+static double near_most(const double *numbers, size_t n)
 {
     double most[FAR_ROWS + 1] = {0}; /* descending */
-    for (size_t i = 0; i < s->n; i++) {
-        double number = s->number[i];
+    for (size_t i = 0; i < n; i++) {
+        double number = numbers[i] < INFINITY ? numbers[i] : 0;
         for (size_t k = 0; k <= FAR_ROWS; k++) {
             if (number > most[k]) {
                 const double smaller = most[k];
@@ -105,7 +108,17 @@ static double near_most(const sample *s)
             }
         }
     }
-    return most[s->n > 64 * FAR_ROWS ? FAR_ROWS : 0];
+    return most[n > 64 * FAR_ROWS ? FAR_ROWS : 0];
+}
+
+void fla_quantizer_set_cap(fla_quantizer *quantizer, const double *residuals, size_t n,
+                           double room)
+{
+    const double most = near_most(residuals, n) * room;
+    /* Rows coded as they are have hardly any residual, and the longest have most of it.
+     */
+    const double least = 0.01 * (double)quantizer->scale * sqrt((double)quantizer->dim);
+    quantizer->cap = most > least ? most : least;
 }
 
 /* ---- fitting --------------------------------------------------------------------- */
@@ -131,12 +144,13 @@ static float choose_scale(const fla_quantizer *quantizer, sample *s)
 {
     for (size_t i = 0; i < s->n; i++)
         s->number[i] = finite_row(s, i) ? reach(quantizer, s) : 0;
-    const double scale = near_most(s) / quantizer->kernels->codes->code_max;
+    const double scale = near_most(s->number, s->n) / quantizer->kernels->codes->code_max;
     /* Both the scale and its reciprocal must be ordinary floats. */
     return scale > 0x1p-100 && scale < 0x1p100 ? (float)scale : 1;
 }
 
-static double choose_cap(const fla_quantizer *quantizer, sample *s)
+/* What coding the rows of the sample leaves. */
+static void measure_residuals(const fla_quantizer *quantizer, sample *s)
 {
     const void *group[FLA_GROUP];
     fla_encoded encoded;
@@ -147,13 +161,28 @@ static double choose_cap(const fla_quantizer *quantizer, sample *s)
         fla_quantizer_encode(quantizer, s->rows->dtype, group, group, s->group, s->codes,
                              &encoded);
         for (size_t g = 0; g < n; g++)
-            s->number[i + g] = encoded.residual[g] < INFINITY ? encoded.residual[g] : 0;
+            s->number[i + g] = encoded.residual[g];
     }
-    const double most = near_most(s) * CAP_ROOM;
-    /* Rows coded as they are have hardly any residual, and the longest have most of it.
-     */
-    const double least = 0.01 * (double)quantizer->scale * sqrt((double)quantizer->dim);
-    return most > least ? most : least;
+}
+
+/*
+ * Clamping a few coordinates can cost less than rounding all of them more coarsely: take
+ * the scale down as long as that makes the residuals smaller.
+ */
+static void lower_scale(fla_quantizer *quantizer, sample *s)
+{
+    double least = INFINITY;
+    for (float scale = quantizer->scale;; scale *= LOWER) {
+        const float before = quantizer->scale;
+        quantizer->scale = scale;
+        measure_residuals(quantizer, s);
+        const double most = near_most(s->number, s->n);
+        if (!(most < least)) {
+            quantizer->scale = before;
+            return;
+        }
+        least = most;
+    }
 }
 
 static void fit(fla_quantizer *quantizer, sample *s)
@@ -168,8 +197,10 @@ static void fit(fla_quantizer *quantizer, sample *s)
     } else {
         center_on_mean(quantizer, s);
         quantizer->scale = choose_scale(quantizer, s);
+        lower_scale(quantizer, s);
     }
-    quantizer->cap = choose_cap(quantizer, s);
+    measure_residuals(quantizer, s);
+    fla_quantizer_set_cap(quantizer, s->number, s->n, CAP_ROOM);
     quantizer->fits++;
 }
 
@@ -200,22 +231,29 @@ fla_status fla_quantizer_fit(fla_quantizer *quantizer, const fla_matrix *rows)
 
 /* ---- encoding -------------------------------------------------------------------- */
 
-void fla_quantizer_encode(const fla_quantizer *quantizer, fla_dtype dtype,
-                          const void *const rows[FLA_GROUP],
-                          const void *const ahead[FLA_GROUP], float *group,
-                          uint8_t *codes, fla_encoded *encoded)
+void fla_quantizer_encode_group(const fla_quantizer *quantizer, const float *group,
+                                uint8_t *codes, fla_encoded *encoded)
 {
     const fla_kernels *kernels = quantizer->kernels;
     fla_residue residue;
-    encoded->peak = fla_center_kernel(kernels, dtype)(rows, ahead, quantizer->dim,
-                                                      quantizer->centre, group);
     kernels->floats->encode(group, quantizer->dim, quantizer->scale,
                             kernels->codes->code_max, kernels->codes->code_offset, codes,
                             &residue);
     for (size_t i = 0; i < FLA_GROUP; i++) {
         encoded->squares[i] = residue.squares[i];
+        encoded->square_sum[i] = residue.length[i];
         encoded->length[i] = fla_length_bound(residue.length[i], quantizer->dim);
         encoded->residual[i] =
             fla_residual_bound(residue.residual[i], residue.length[i], quantizer->dim);
     }
+}
+
+void fla_quantizer_encode(const fla_quantizer *quantizer, fla_dtype dtype,
+                          const void *const rows[FLA_GROUP],
+                          const void *const ahead[FLA_GROUP], float *group,
+                          uint8_t *codes, fla_encoded *encoded)
+{
+    encoded->peak = fla_center_kernel(quantizer->kernels, dtype)(
+        rows, ahead, quantizer->dim, quantizer->centre, group);
+    fla_quantizer_encode_group(quantizer, group, codes, encoded);
 }

@@ -34,11 +34,16 @@ void fla_quantizer_clear(fla_quantizer *quantizer);
  */
 fla_status fla_quantizer_fit(fla_quantizer *quantizer, const fla_matrix *rows);
 
+/* Choose the cap anew: room times the residuals of some rows, but for the farthest. */
+void fla_quantizer_set_cap(fla_quantizer *quantizer, const double *residuals, size_t n,
+                           double room);
+
 /* Codes of 16 rows, and what the bounds need of each. */
 typedef struct fla_encoded {
     double peak; /* largest magnitude as given; infinity if not all finite */
     double residual[FLA_GROUP]; /* bounds */
     double length[FLA_GROUP];
+    float square_sum[FLA_GROUP]; /* of the row less the centre, in any order */
     int32_t squares[FLA_GROUP];
 } fla_encoded;
 
@@ -50,5 +55,9 @@ void fla_quantizer_encode(const fla_quantizer *quantizer, fla_dtype dtype,
                           const void *const rows[FLA_GROUP],
                           const void *const ahead[FLA_GROUP], float *group,
                           uint8_t *codes, fla_encoded *encoded);
+
+/* The same for a packed group that the centre has been taken off; sets no peak. */
+void fla_quantizer_encode_group(const fla_quantizer *quantizer, const float *group,
+                                uint8_t *codes, fla_encoded *encoded);
 
 #endif

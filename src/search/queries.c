@@ -2,6 +2,7 @@
 #include "search/queries.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "lsh/model.h"
@@ -19,11 +20,18 @@ bool fla_queries_init(fla_queries *queries, const fla_model *model,
     return queries->buckets != NULL;
 }
 
+static void free_codes(fla_coded_queries *coded)
+{
+    fla_free(coded->codes);
+    fla_free(coded->coded);
+    *coded = (fla_coded_queries){0};
+}
+
 void fla_queries_clear(fla_queries *queries)
 {
     fla_free(queries->buckets);
-    fla_free(queries->codes);
-    fla_free(queries->coded);
+    free_codes(&queries->full);
+    free_codes(&queries->brief);
     *queries = (fla_queries){0};
 }
 
@@ -47,30 +55,39 @@ fla_status fla_queries_fill(fla_queries *queries, fla_hasher *hasher, size_t fir
     return fla_hash_rows(hasher, &part, queries->buckets + first * hasher->model->tables);
 }
 
-bool fla_queries_reserve(fla_queries *queries, size_t steps)
+/* ---- codes ----------------------------------------------------------------------- */
+
+static bool make_codes(fla_coded_queries *coded, size_t n, size_t steps)
 {
-    if (steps == queries->steps)
+    if (steps == coded->steps)
         return true;
-    fla_free(queries->codes);
-    fla_free(queries->coded);
-    queries->steps = 0;
-    queries->codes = fla_alloc(queries->n, steps * FLA_STEP);
-    queries->coded = fla_alloc(queries->n, sizeof *queries->coded);
-    if (queries->codes == NULL || queries->coded == NULL)
+    free_codes(coded);
+    coded->codes = fla_alloc(n, steps * FLA_STEP);
+    coded->coded = fla_alloc(n, sizeof *coded->coded);
+    if (coded->codes == NULL || coded->coded == NULL)
         return false;
-    queries->steps = steps;
+    coded->steps = steps;
     return true;
 }
 
+bool fla_queries_reserve(fla_queries *queries, const fla_base *base)
+{
+    return make_codes(&queries->full, queries->n, base->full.steps) &&
+           (!fla_base_has_prefix(base) ||
+            make_codes(&queries->brief, queries->n, base->brief.steps));
+}
+
 /* Query i of a coded group, taken out of the lanes and rid of the offset. */
-static void take_codes(fla_queries *queries, const fla_quantizer *quantizer,
+static void take_codes(fla_coded_queries *coded, const fla_quantizer *quantizer,
                        const uint8_t *group, const fla_encoded *encoded, size_t i,
                        size_t query)
 {
     const int32_t offset = quantizer->kernels->codes->code_offset;
-    int8_t *codes = queries->codes + query * queries->steps * FLA_STEP;
+    const size_t steps = quantizer->steps;
+    int8_t *codes = coded->codes + query * coded->steps * FLA_STEP;
     int32_t sum = 0;
-    for (size_t s = 0; s < queries->steps; s++) {
+    memset(codes + steps * FLA_STEP, 0, (coded->steps - steps) * FLA_STEP);
+    for (size_t s = 0; s < steps; s++) {
         const uint8_t *step = group + (s * FLA_GROUP + i) * FLA_STEP;
         for (size_t j = 0; j < FLA_STEP; j++) {
             const int32_t code = (int8_t)(uint8_t)(step[j] - offset);
@@ -78,21 +95,31 @@ static void take_codes(fla_queries *queries, const fla_quantizer *quantizer,
             sum += code;
         }
     }
-    queries->coded[query] =
+    coded->coded[query] =
         (fla_coded){encoded->residual[i], encoded->squares[i], sum * offset};
 }
 
-void fla_queries_encode(fla_queries *queries, const fla_quantizer *quantizer,
-                        float *group, uint8_t *codes, size_t first, size_t n)
+/* work holds a packed group, its short forms (at most a third of it, and padding), and a
+   coded group, a quarter: less than the four groups of a tile at any dimension. */
+void fla_queries_encode(fla_queries *queries, const fla_base *base, float *work,
+                        size_t first, size_t n)
 {
+    float *form = work + FLA_GROUP * base->rows.dim;
+    uint8_t *codes =
+        (uint8_t *)(form + (fla_prefix_padded(base->prefix.directions) + 1) * FLA_GROUP);
     const void *rows[FLA_GROUP], *ahead[FLA_GROUP];
-    fla_encoded encoded;
+    fla_encoded full, brief;
     for (size_t i = first; i < first + n; i += FLA_GROUP) {
         fla_rows_group(&queries->rows, i, rows);
         fla_rows_group(&queries->rows, i + FLA_GROUP, ahead);
-        fla_quantizer_encode(quantizer, queries->rows.dtype, rows, ahead, group, codes,
-                             &encoded);
+        fla_quantizer_encode(&base->quantizer, queries->rows.dtype, rows, ahead, work,
+                             codes, &full);
         for (size_t g = 0; g < FLA_GROUP && i + g < first + n; g++)
-            take_codes(queries, quantizer, codes, &encoded, g, i + g);
+            take_codes(&queries->full, &base->quantizer, codes, &full, g, i + g);
+        if (!fla_base_has_prefix(base))
+            continue;
+        fla_prefix_encode(&base->prefix, work, &full, form, codes, &brief);
+        for (size_t g = 0; g < FLA_GROUP && i + g < first + n; g++)
+            take_codes(&queries->brief, &base->prefix.quantizer, codes, &brief, g, i + g);
     }
 }

@@ -3,15 +3,21 @@
 #define FLA_SEARCH_QUERIES_H
 
 #include "lsh/hash.h"
-#include "search/quantizer.h"
+#include "search/base.h"
 
-typedef struct fla_queries {
-    fla_matrix rows;  /* borrowed: what distances are computed from */
-    size_t n;         /* rows.rows */
-    int64_t *buckets; /* [n x tables], or NULL without a model */
-    size_t steps;     /* of the codes there is room for; 0: none */
+/* One coding of all queries. */
+typedef struct fla_coded_queries {
+    size_t steps;     /* there is room for; 0: none */
     int8_t *codes;    /* [n x steps x 4] */
     fla_coded *coded; /* [n] */
+} fla_coded_queries;
+
+typedef struct fla_queries {
+    fla_matrix rows;         /* borrowed: what distances are computed from */
+    size_t n;                /* rows.rows */
+    int64_t *buckets;        /* [n x tables], or NULL without a model */
+    fla_coded_queries full;  /* as the base's rows are coded */
+    fla_coded_queries brief; /* and its short forms */
 } fla_queries;
 
 /* Room for rows and their buckets; model may be NULL.  False: no memory.  Clear in either
@@ -28,19 +34,20 @@ void fla_queries_clear(fla_queries *queries);
 fla_status fla_queries_fill(fla_queries *queries, fla_hasher *hasher, size_t first,
                             size_t n);
 
-/* Room for the codes of a quantizer of so many steps.  False: no memory. */
-bool fla_queries_reserve(fla_queries *queries, size_t steps);
+/* Room for codes like those of a base.  False: no memory. */
+bool fla_queries_reserve(fla_queries *queries, const fla_base *base);
 
 /*
- * Code queries first .. first + n - 1.  group, codes: a float group and a coded group to
- * work in.
+ * Code queries first .. first + n - 1 as a base codes its rows.
+ *
+ * work  as many floats as a tile of rows has, aligned.
  */
-void fla_queries_encode(fla_queries *queries, const fla_quantizer *quantizer,
-                        float *group, uint8_t *codes, size_t first, size_t n);
+void fla_queries_encode(fla_queries *queries, const fla_base *base, float *work,
+                        size_t first, size_t n);
 
-static inline const int8_t *fla_query_codes(const fla_queries *queries, size_t i)
+static inline const int8_t *fla_coded_query(const fla_coded_queries *coded, size_t i)
 {
-    return queries->codes + i * queries->steps * FLA_STEP;
+    return coded->codes + i * coded->steps * FLA_STEP;
 }
 
 #endif

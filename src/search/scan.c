@@ -24,6 +24,7 @@ bool fla_scan_init(fla_scan *scan, const fla_kernels *kernels, const fla_model *
     scan->radius = fla_alloc(capacity, sizeof *scan->radius);
     scan->hits = fla_alloc(capacity, sizeof *scan->hits);
     scan->code_limits = fla_alloc(capacity, sizeof *scan->code_limits);
+    scan->brief_limits = fla_alloc(capacity, sizeof *scan->brief_limits);
     scan->float_limits = fla_alloc(capacity, sizeof *scan->float_limits);
     scan->rounding = fla_alloc(capacity, sizeof *scan->rounding);
     if (!fla_size_mul(capacity, dim, &values))
@@ -31,7 +32,8 @@ bool fla_scan_init(fla_scan *scan, const fla_kernels *kernels, const fla_model *
     scan->floats = fla_alloc(values, sizeof *scan->floats);
     return fla_tile_init(&scan->tile, kernels, model, dim) && scan->radius != NULL &&
            scan->hits != NULL && scan->code_limits != NULL &&
-           scan->float_limits != NULL && scan->rounding != NULL && scan->floats != NULL;
+           scan->brief_limits != NULL && scan->float_limits != NULL &&
+           scan->rounding != NULL && scan->floats != NULL;
 }
 
 void fla_scan_clear(fla_scan *scan)
@@ -40,18 +42,17 @@ void fla_scan_clear(fla_scan *scan)
     fla_free(scan->radius);
     fla_free(scan->hits);
     fla_free(scan->code_limits);
+    fla_free(scan->brief_limits);
     fla_free(scan->float_limits);
     fla_free(scan->rounding);
     fla_free(scan->floats);
     *scan = (fla_scan){0};
 }
 
-void fla_scan_encode(fla_scan *scan, fla_queries *queries, const fla_quantizer *quantizer,
+void fla_scan_encode(fla_scan *scan, fla_queries *queries, const fla_base *base,
                      size_t first, size_t n)
 {
-    float *group = scan->tile.floats; /* a tile has room for a group and its codes */
-    fla_queries_encode(queries, quantizer, group,
-                       (uint8_t *)(group + quantizer->dim * FLA_GROUP), first, n);
+    fla_queries_encode(queries, base, scan->tile.floats, first, n);
 }
 
 /* ---- radius and limits ----------------------------------------------------------- */
@@ -77,13 +78,24 @@ static void limit_floats(fla_scan *scan, size_t query)
         scan->radius[query], scan->rounding[query] + scan->row_rounding, scan->dim);
 }
 
+static int32_t limit_codes(const fla_scan *scan, const fla_layer *layer,
+                           const fla_quantizer *quantizer,
+                           const fla_coded_queries *queries, size_t query)
+{
+    return fla_code_limit(scan->radius[query], layer->residual, (double)quantizer->scale,
+                          &queries->coded[scan->first + query], scan->dim);
+}
+
 void fla_scan_set_radius(fla_scan *scan, size_t query, double radius)
 {
+    const fla_base *base = scan->base;
     scan->radius[query] = radius;
-    if (scan->base->coded)
-        scan->code_limits[query] = fla_code_limit(
-            radius, scan->base->residual, (double)scan->base->quantizer.scale,
-            &scan->queries->coded[scan->first + query], scan->dim);
+    if (base->coded)
+        scan->code_limits[query] =
+            limit_codes(scan, &base->full, &base->quantizer, &scan->queries->full, query);
+    if (base->coded && fla_base_has_prefix(base))
+        scan->brief_limits[query] = limit_codes(
+            scan, &base->brief, &base->prefix.quantizer, &scan->queries->brief, query);
     if (scan->floats_ready)
         limit_floats(scan, query);
 }
@@ -283,14 +295,46 @@ static fla_status merge_hits(fla_scan *scan, size_t hits, uint64_t exceptions)
     return status;
 }
 
+static size_t filter_tile(fla_scan *scan, const fla_layer *layer,
+                          const fla_coded_queries *queries, const int32_t *limits,
+                          size_t t)
+{
+    return scan->kernels->codes->filter(
+        fla_layer_tile(layer, t), layer->bias + t * FLA_TILE, layer->steps,
+        fla_coded_query(queries, scan->first), scan->n, limits, scan->hits);
+}
+
+/* Of the hits of short forms, those of the rows themselves. */
+static size_t check_hits(fla_scan *scan, size_t hits, size_t t)
+{
+    const fla_layer *full = &scan->base->full;
+    const uint8_t *records = fla_layer_tile(full, t);
+    const int32_t *bias = full->bias + t * FLA_TILE;
+    size_t left = 0;
+    for (size_t h = 0; h < hits; h++) {
+        const fla_hit hit = scan->hits[h];
+        const uint64_t rows = scan->kernels->codes->check(
+            records, bias, full->steps,
+            fla_coded_query(&scan->queries->full, scan->first + hit.query),
+            scan->code_limits[hit.query], hit.rows);
+        scan->hits[left] = (fla_hit){rows, hit.query};
+        left += rows != 0;
+    }
+    return left;
+}
+
 static fla_status scan_codes(fla_scan *scan, size_t t, uint64_t exceptions)
 {
     const fla_base *base = scan->base;
-    const size_t hits = scan->kernels->codes->filter(
-        fla_base_tile(base, t), base->bias + t * FLA_TILE, base->quantizer.steps,
-        fla_query_codes(scan->queries, scan->first), scan->n, scan->code_limits,
-        scan->hits);
     fla_status status = FLA_OK;
+    size_t hits;
+    if (fla_base_has_prefix(base)) {
+        hits =
+            filter_tile(scan, &base->brief, &scan->queries->brief, scan->brief_limits, t);
+        hits = check_hits(scan, hits, t);
+    } else {
+        hits = filter_tile(scan, &base->full, &scan->queries->full, scan->code_limits, t);
+    }
     if (exceptions != 0)
         return merge_hits(scan, hits, exceptions);
     for (size_t h = 0; h < hits && status == FLA_OK; h++)

@@ -3,9 +3,9 @@
  *
  * Distance first: a filter drops what cannot be within a query's radius; what it keeps is
  * tested for collision, and only candidates get an exact distance.  Rows that were coded
- * are filtered by integers; where that drops too little, and where nothing was coded, by
- * float32.  A query without a radius yet (infinite) keeps every row, so that collision
- * comes first where distance cannot select.
+ * are filtered by integers, first by their short forms if they have any; where that drops
+ * too little, and where nothing was coded, by float32.  A query without a radius yet
+ * (infinite) keeps every row, so that collision comes first where distance cannot select.
  */
 #ifndef FLA_SEARCH_SCAN_H
 #define FLA_SEARCH_SCAN_H
@@ -42,7 +42,8 @@ struct fla_scan {
     fla_scan_pairs pairs;
 
     /* the code filter */
-    int32_t *code_limits; /* [capacity] */
+    int32_t *code_limits;  /* [capacity] */
+    int32_t *brief_limits; /* [capacity]: for short forms */
 
     /* the float32 filter, made ready when it is needed */
     bool floats_ready;
@@ -71,12 +72,12 @@ bool fla_scan_init(fla_scan *scan, const fla_kernels *kernels, const fla_model *
 void fla_scan_clear(fla_scan *scan);
 
 /* Code queries in this scan's working memory, between scans; see fla_queries_encode. */
-void fla_scan_encode(fla_scan *scan, fla_queries *queries, const fla_quantizer *quantizer,
+void fla_scan_encode(fla_scan *scan, fla_queries *queries, const fla_base *base,
                      size_t first, size_t n);
 
 /*
  * Take queries first .. first + n - 1, n <= capacity, for rows of a base; queries are
- * coded by its quantizer if the base is coded.  Every radius must be set after that.
+ * coded as it is.  Every radius must be set after that.
  */
 void fla_scan_begin(fla_scan *scan, const fla_base *base, const fla_queries *queries,
                     size_t first, size_t n);

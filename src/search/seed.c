@@ -32,7 +32,8 @@ static size_t sample_tiles(const fla_base *base, size_t k)
     size_t tiles = lane_sets(k) * TILES_PER_SET;
     tiles = tiles < LEAST_TILES ? LEAST_TILES : tiles;
     tiles = tiles < base->tiles / SHARE ? base->tiles / SHARE : tiles;
-    return fla_size_min(tiles, base->tiles / MOST_SHARE);
+    tiles = fla_size_min(tiles, base->tiles / MOST_SHARE);
+    return fla_size_min(tiles, fla_base_samples(base));
 }
 
 bool fla_seed_pays(const fla_base *base, size_t k)
@@ -60,6 +61,7 @@ bool fla_seed_radii(const fla_kernels *kernels, const fla_base *base,
 {
     const size_t sets = lane_sets(k), tiles = sample_tiles(base, k);
     const size_t lanes = sets * FLA_TILE;
+    const double samples = (double)fla_base_samples(base);
     fla_topk top;
     bool room = true;
     size_t values;
@@ -71,18 +73,20 @@ bool fla_seed_radii(const fla_kernels *kernels, const fla_base *base,
     for (size_t i = 0; i < values; i++)
         best[i] = INT32_MIN;
     for (size_t i = 0; i < tiles; i++) {
-        const size_t t =
-            (size_t)((double)i * ((double)base->tiles / (double)tiles)); /* spread */
-        kernels->codes->best(fla_base_tile(base, t), base->bias + t * FLA_TILE,
-                             base->quantizer.steps, fla_query_codes(queries, first), n,
+        const int32_t *bias;
+        const size_t t = (size_t)((double)i * (samples / (double)tiles)); /* spread */
+        const uint8_t *tile = fla_base_sample(base, t, &bias);
+        kernels->codes->best(tile, bias, base->full.steps,
+                             fla_coded_query(&queries->full, first), n,
                              best + i % sets * FLA_TILE, lanes);
     }
     fla_topk_init(&top);
     for (size_t q = 0; room && q < n; q++) {
         int32_t score = INT32_MIN;
         room = select_score(&top, best + q * lanes, lanes, k, &score);
-        radius[q] = fla_code_radius(score, base->residual, (double)base->quantizer.scale,
-                                    &queries->coded[first + q], queries->rows.dim);
+        radius[q] =
+            fla_code_radius(score, base->full.residual, (double)base->quantizer.scale,
+                            &queries->full.coded[first + q], queries->rows.dim);
     }
     fla_topk_clear(&top);
     fla_free(best);
