@@ -14,7 +14,7 @@ static inline size_t fla_lowest_bit(uint64_t set)
 /* Fetch the first bytes of a row towards the cache; the hardware follows a longer one. */
 static inline void fla_prefetch(const void *row, size_t bytes)
 {
-    enum { LINE = 64, MOST = 16 * LINE };
+    enum { LINE = 64, MOST = 64 * LINE };
     for (size_t i = 0; i < bytes && i < MOST; i += LINE)
         __builtin_prefetch((const char *)row + i);
 }

@@ -24,6 +24,8 @@ typedef __m512i vi, vf_bits, vd_bits;
 #define vf_fnma _mm512_fnmadd_ps
 #define vf_min _mm512_min_ps
 #define vf_max _mm512_max_ps
+#define vf_total _mm512_reduce_add_ps
+#define vd_total _mm512_reduce_add_pd
 #define vd_zero _mm512_setzero_pd
 #define vd_set1 _mm512_set1_pd
 #define vd_load _mm512_load_pd

@@ -432,9 +432,53 @@ static void distance_f64_f32(const void *const rows[FLA_PAIRS],
 
 static void distance_f64_f64(const void *const rows[FLA_PAIRS],
                              const void *const queries[FLA_PAIRS], size_t dim,
-                             double distances[FLA_PAIRS])
+                             double distances[FLA_PAIRS]){
+    FLA_DISTANCE(ROW_F64, ROW_F64, load_f64, load_f64)}
+
+/* ---- estimates ------------------------------------------------------------------- */
+
+/* Two chains of vectors, so that one does not wait for itself; the rest one by one. */
+#define FLA_ESTIMATE(v, LANES, type, load_row, load_query, one_row, one_query)       \
+    v even = v##_zero(), odd = v##_zero();                                           \
+    type total = 0;                                                                  \
+    size_t j = 0;                                                                    \
+    for (; j + 2 * LANES <= dim; j += 2 * LANES) {                                   \
+        const v a = v##_sub(load_row(row, j), load_query(query, j));                 \
+        const v b = v##_sub(load_row(row, j + LANES), load_query(query, j + LANES)); \
+        even = v##_fma(a, a, even);                                                  \
+        odd = v##_fma(b, b, odd);                                                    \
+    }                                                                                \
+    if (j + LANES <= dim) {                                                          \
+        const v a = v##_sub(load_row(row, j), load_query(query, j));                 \
+        even = v##_fma(a, a, even);                                                  \
+        j += LANES;                                                                  \
+    }                                                                                \
+    for (; j < dim; j++) {                                                           \
+        const type difference = (type)one_row(row, j) - (type)one_query(query, j);   \
+        total += difference * difference;                                            \
+    }                                                                                \
+    return (double)(total + v##_total(v##_add(even, odd)));
+
+#define FLOATS(row, j) vf_loadu((const float *)(row) + (j))
+
+static double estimate_f32_f32(const void *row, const void *query, size_t dim)
 {
-    FLA_DISTANCE(ROW_F64, ROW_F64, load_f64, load_f64)
+    FLA_ESTIMATE(vf, F_LANES, float, FLOATS, FLOATS, load_f32, load_f32)
+}
+
+static double estimate_f32_f64(const void *row, const void *query, size_t dim)
+{
+    FLA_ESTIMATE(vd, D_LANES, double, ROW_F32, ROW_F64, load_f32, load_f64)
+}
+
+static double estimate_f64_f32(const void *row, const void *query, size_t dim)
+{
+    FLA_ESTIMATE(vd, D_LANES, double, ROW_F64, ROW_F32, load_f64, load_f32)
+}
+
+static double estimate_f64_f64(const void *row, const void *query, size_t dim)
+{
+    FLA_ESTIMATE(vd, D_LANES, double, ROW_F64, ROW_F64, load_f64, load_f64)
 }
 
 /* ---- buckets --------------------------------------------------------------------- */
@@ -459,6 +503,8 @@ static uint64_t match_i64(const int64_t *buckets, int64_t bucket)
         .filter = filter,                                   \
         .distance = {{distance_f32_f32, distance_f32_f64},  \
                      {distance_f64_f32, distance_f64_f64}}, \
+        .estimate = {{estimate_f32_f32, estimate_f32_f64},  \
+                     {estimate_f64_f32, estimate_f64_f64}}, \
         .project = project,                                 \
         .match_i64 = match_i64,                             \
     }

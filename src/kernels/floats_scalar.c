@@ -179,9 +179,37 @@ static void distance_f64_f32(const void *const rows[FLA_PAIRS],
 
 static void distance_f64_f64(const void *const rows[FLA_PAIRS],
                              const void *const queries[FLA_PAIRS], size_t dim,
-                             double distances[FLA_PAIRS])
+                             double distances[FLA_PAIRS]){
+    FLA_DISTANCE(load_f64, load_f64)}
+
+#define FLA_ESTIMATE(type, load_row, load_query)                                     \
+    type sums[FLA_ESTIMATE_LANES] = {0}, total = 0;                                  \
+    for (size_t j = 0; j < dim; j++) {                                               \
+        const type difference = (type)load_row(row, j) - (type)load_query(query, j); \
+        sums[j % FLA_ESTIMATE_LANES] += difference * difference;                     \
+    }                                                                                \
+    for (size_t i = 0; i < FLA_ESTIMATE_LANES; i++)                                  \
+        total += sums[i];                                                            \
+    return (double)total;
+
+static double estimate_f32_f32(const void *row, const void *query, size_t dim)
 {
-    FLA_DISTANCE(load_f64, load_f64)
+    FLA_ESTIMATE(float, load_f32, load_f32)
+}
+
+static double estimate_f32_f64(const void *row, const void *query, size_t dim)
+{
+    FLA_ESTIMATE(double, load_f32, load_f64)
+}
+
+static double estimate_f64_f32(const void *row, const void *query, size_t dim)
+{
+    FLA_ESTIMATE(double, load_f64, load_f32)
+}
+
+static double estimate_f64_f64(const void *row, const void *query, size_t dim)
+{
+    FLA_ESTIMATE(double, load_f64, load_f64)
 }
 
 static uint64_t match_i64(const int64_t *buckets, int64_t bucket)
@@ -202,6 +230,8 @@ const fla_float_kernels fla_floats_scalar = {
     .filter = filter,
     .distance = {{distance_f32_f32, distance_f32_f64},
                  {distance_f64_f32, distance_f64_f64}},
+    .estimate = {{estimate_f32_f32, estimate_f32_f64},
+                 {estimate_f64_f32, estimate_f64_f64}},
     .project = project,
     .match_i64 = match_i64,
 };

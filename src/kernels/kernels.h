@@ -26,8 +26,9 @@ enum {
     FLA_GROUP = 16,
     FLA_TILE = 64,
     FLA_TILE_GROUPS = FLA_TILE / FLA_GROUP,
-    FLA_STEP = 4,  /* codes that lie together */
-    FLA_RUN = 64,  /* coordinates that a float32 sum takes before it starts anew */
+    FLA_STEP = 4, /* codes that lie together */
+    FLA_RUN = 64, /* coordinates that a float32 sum takes before it starts anew */
+    FLA_ESTIMATE_LANES = 8,
     FLA_PAIRS = 8, /* pairs that one call of a distance kernel takes */
 };
 
@@ -104,6 +105,13 @@ typedef void fla_distance_fn(const void *const rows[FLA_PAIRS],
                              double distances[FLA_PAIRS]);
 
 /*
+ * About the sum over j of (row_j - query_j)^2: in float32 if both are float32, else in
+ * double; fused or not; a term passes at most dim / FLA_ESTIMATE_LANES +
+ * FLA_ESTIMATE_LANES additions.  For what it may be used see search/bound.h.
+ */
+typedef double fla_estimate_fn(const void *row, const void *query, size_t dim);
+
+/*
  * Buckets of a packed float64 group in every hash table, as doubles:
  * floor(reciprocal * s), s = fma(row_j, vector_j, s) for j ascending from 0.0.
  *
@@ -123,6 +131,7 @@ typedef struct fla_float_kernels {
     fla_multiply_fn *multiply;
     fla_filter_fn *filter;
     fla_distance_fn *distance[2][2]; /* [fla_dtype of the rows][of the queries] */
+    fla_estimate_fn *estimate[2][2]; /* the same */
     fla_project_fn *project;
     fla_match_fn *match_i64;
 } fla_float_kernels;

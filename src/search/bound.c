@@ -67,6 +67,18 @@
  *    once more), computing it (steps 9 and 10), and what rounding moved y (step 4), which
  * z does not stretch.
  *
+ * Estimates.  g the sum of the squares of the differences as a kernel made it, in float
+ * if both rows are, else in double; w its roundoff, t its additions to one term,
+ * FLA_ESTIMATE.
+ *
+ * 12. As in step 3, D^2 (1 - l) - d m <= g <= D^2 / (1 - l) + d m with l = (t+3) w and m
+ * = 2^-148 in float, 2^-1070 in double, if nothing overflowed.  With step 1 the estimate
+ *        E = sqrt((g + d m) / (1 - l)) (1 + (d+4) u) + sqrt(d) 2^-537 >= c,
+ *    and E <= sqrt(D^2 / (1-l)^2 + 4 d m) (1 + (d+4) u) + ...
+ *          <= c (1 + 2 l + 2 l^2) (1 + 2 (d+4) u) + 2 sqrt(d m) + sqrt(d) 2^-535
+ *    for l <= 1/4.  Where a step overflowed, E is infinite, and D passes 2^62: beyond any
+ *    smaller radius, and for others fla_slack_reach keeps every row.
+ *
  * Right sides are evaluated in double: fewer than 16 roundings of positive terms, covered
  * by the factor 1 + 2^-48, and rounded up where they are stored narrower.
  */
@@ -181,6 +193,26 @@ float fla_filter_limit(double radius, double rounding, size_t dim)
         return INFINITY;
     const float rounded = (float)limit;
     return (double)rounded < limit ? nextafterf(rounded, INFINITY) : rounded;
+}
+
+/* Step 12. */
+fla_estimator fla_estimator_for(size_t dim, bool single)
+{
+    const double roundoff = single ? FLOAT_ROUNDOFF : DOUBLE_ROUNDOFF;
+    const double d = (double)dim, least = d * (single ? 0x1p-148 : 0x1p-1070);
+    const size_t additions = dim / FLA_ESTIMATE_LANES + FLA_ESTIMATE_LANES;
+    const double loss = (double)(additions + 3) * roundoff;
+    if (loss > 0.25) /* nothing is known */
+        return (fla_estimator){0, INFINITY, 1, 0, 0, INFINITY};
+    const double up = 1 + (d + 4) * DOUBLE_ROUNDOFF, tiny = sqrt(d) * 0x1p-535;
+    return (fla_estimator){
+        .least = least,
+        .growth = ROOM / (1 - loss),
+        .factor = up * ROOM,
+        .addend = tiny,
+        .reach_factor = (1 + 2 * loss + 2 * loss * loss) * up * up * ROOM * ROOM * ROOM,
+        .reach_addend = (2 * sqrt(least) + 4 * tiny) * ROOM,
+    };
 }
 
 int32_t fla_code_limit(double radius, double residual, double scale,

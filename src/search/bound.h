@@ -2,6 +2,8 @@
 #ifndef FLA_SEARCH_BOUND_H
 #define FLA_SEARCH_BOUND_H
 
+#include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -71,6 +73,28 @@ double fla_sum_bound(double a, double b, double c);
  * rounding  at least what rounding to float32 moved the row plus what it moved the query.
  */
 float fla_filter_limit(double radius, double rounding, size_t dim);
+
+/* Upper bounds of computed distances, from the sums that the estimate kernels make. */
+typedef struct fla_estimator {
+    double least, growth, factor, addend; /* from a sum to a bound */
+    double reach_factor, reach_addend;    /* how far bounds may pass the distances */
+} fla_estimator;
+
+/* single: both rows of a pair are float32, so that their sum is too. */
+fla_estimator fla_estimator_for(size_t dim, bool single);
+
+static inline double fla_estimate(const fla_estimator *e, double sum)
+{
+    return sqrt((sum + e->least) * e->growth) * e->factor + e->addend;
+}
+
+/* Rows whose computed distance is at most radius have estimates up to this; where float32
+   may overflow, nothing is known of them. */
+static inline double fla_estimate_reach(const fla_estimator *e, double radius)
+{
+    return radius < 0x1p62 ? radius * e->reach_factor + e->reach_addend
+                           : (double)INFINITY;
+}
 
 /* A query in codes, as the limits need it. */
 typedef struct fla_coded {

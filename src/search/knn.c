@@ -57,6 +57,7 @@ struct fla_knn {
     const fla_quantizer *coded_by; /* the queries; NULL: not coded */
     unsigned coded_fit;            /* and which of its fits */
     bool seeded;
+    const fla_matrix *block_rows; /* those being pushed */
     unsigned threads;
     knn_worker *workers; /* [threads] */
     size_t slots;
@@ -221,16 +222,58 @@ static double share_radius(_Atomic double *shared, double radius)
     return known;
 }
 
+/* Measure the rows of a list that have only an estimate yet; they are of the block at
+   hand. */
+static void settle(const fla_knn *knn, size_t q, fla_topk *top)
+{
+    const fla_matrix *rows = knn->block_rows, *queries = &knn->queries.rows;
+    fla_distance_fn *distance =
+        knn->context->kernels->floats->distance[rows->dtype][queries->dtype];
+    const void *row[FLA_PAIRS], *query[FLA_PAIRS];
+    size_t place[FLA_PAIRS], n = 0;
+    double some[FLA_PAIRS];
+    for (size_t p = 0; p < FLA_PAIRS; p++)
+        query[p] = fla_row(queries, q);
+    for (size_t i = 0; i < top->count; i++) {
+        if (top->rows[i] < 0) {
+            top->rows[i] = ~top->rows[i];
+            row[n] = fla_row(rows, (size_t)(top->rows[i] - rows->first_row));
+            place[n++] = i;
+        }
+        if (n == 0 || (n < FLA_PAIRS && i + 1 < top->count))
+            continue;
+        for (size_t p = n; p < FLA_PAIRS; p++)
+            row[p] = row[0];
+        distance(row, query, rows->dim, some);
+        for (size_t p = 0; p < n; p++)
+            top->distances[place[p]] = some[p];
+        n = 0;
+    }
+}
+
+/* Make room in a full list. */
+static void shrink(const fla_knn *knn, size_t q, fla_topk *top,
+                   const fla_estimator *estimator)
+{
+    fla_topk_tighten(top, knn->k, estimator);
+    if (!fla_topk_full(top, knn->k))
+        return;
+    settle(knn, q, top);
+    fla_topk_select(top, knn->k);
+}
+
 static fla_status offer(fla_scan *scan, size_t query, size_t n, const int64_t *rows,
-                        const double *distances)
+                        const double *bounds)
 {
     const knn_worker *worker = scan->arg;
     fla_knn *knn = worker->knn;
     const size_t q = scan->first + query;
     fla_topk *top = &knn->tops[worker->slot * knn->queries.n + q];
     for (size_t i = 0; i < n; i++) {
-        if (!fla_topk_offer(top, knn->k, (fla_neighbor){distances[i], rows[i]}))
+        if (!fla_topk_add(top, knn->k, bounds[i], ~rows[i]))
             return FLA_ERR_MEMORY;
+        if (fla_topk_full(top, knn->k))
+            shrink(knn, q, top, &scan->estimator);
     }
     const double radius = share_radius(&knn->radius[q], top->radius);
     if (radius < scan->radius[query])
@@ -255,6 +298,7 @@ static void push_task(fla_job *job, void *arg, size_t task, unsigned worker)
     const size_t queries = knn->queries.n - q, rows = push->base->rows.rows - row;
     fla_scan_begin(scan, push->base, &knn->queries, q, fla_size_min(queries, knn->block));
     scan->min_collisions = knn->options.min_collisions;
+    scan->estimate = true;
     scan->visit = offer;
     scan->arg = &knn->workers[worker];
     for (size_t i = 0; i < scan->n; i++)
@@ -341,6 +385,31 @@ static fla_status push_base(fla_knn *knn, fla_run *run, const fla_base *base)
     return status;
 }
 
+static void settle_task(fla_job *job, void *arg, size_t task, unsigned worker)
+{
+    const fla_knn *knn = arg;
+    const fla_estimator estimator =
+        fla_estimator_for(knn->block_rows->dim, knn->block_rows->dtype == FLA_F32 &&
+                                                    knn->queries.rows.dtype == FLA_F32);
+    const size_t first = task * FINISH_QUERIES;
+    for (size_t q = first; q < first + FINISH_QUERIES && q < knn->queries.n; q++) {
+        if (fla_job_stopped(job, worker))
+            return;
+        for (size_t slot = 0; slot < knn->slots; slot++) {
+            fla_topk *top = &knn->tops[slot * knn->queries.n + q];
+            fla_topk_tighten(top, knn->k, &estimator);
+            settle(knn, q, top);
+        }
+    }
+}
+
+/* The rows at hand go with their block: measure those that may be in an answer. */
+static fla_status settle_block(fla_knn *knn, fla_run *run)
+{
+    return fla_pool_run(knn->context->pool, run,
+                        fla_size_parts(knn->queries.n, FINISH_QUERIES), settle_task, knn);
+}
+
 /* Rows of a block that are coded together. */
 static size_t piece_rows(const fla_matrix *rows)
 {
@@ -374,6 +443,8 @@ static fla_status push_rows(fla_knn *knn, const fla_call *call, const fla_matrix
         fla_base_set(&knn->pushed, rows);
         status = push_base(knn, &run, &knn->pushed);
     }
+    if (status == FLA_OK)
+        status = settle_block(knn, &run);
     if (status == FLA_ERR_NONFINITE || status == FLA_ERR_RANGE)
         return fla_rows_describe_fault(knn->context, call, rows, knn->model, "rows", err);
     return status == FLA_OK ? FLA_OK : fail_run(status, err);
@@ -388,9 +459,12 @@ static fla_status push(fla_knn *knn, const fla_call *call, const fla_matrix *row
     if (rows->rows == 0 || knn->queries.n == 0)
         return FLA_OK;
     fla_fenv_enter(&callers);
+    knn->block_rows = rows;
     if (base != NULL) {
         fla_run run = fla_run_begin(call, (uint64_t)knn->queries.n * rows->rows);
         status = push_base(knn, &run, base);
+        if (status == FLA_OK)
+            status = settle_block(knn, &run);
         if (status != FLA_OK)
             status = fail_run(status, err);
     } else {
@@ -430,9 +504,12 @@ static bool merge(fla_knn *knn, size_t q)
     fla_topk *top = &knn->tops[q];
     for (size_t slot = 1; slot < knn->slots; slot++) {
         fla_topk *other = &knn->tops[slot * knn->queries.n + q];
-        for (size_t i = 0; i < other->count; i++)
-            if (!fla_topk_offer(top, knn->k, other->items[i]))
+        for (size_t i = 0; i < other->count; i++) {
+            if (!fla_topk_add(top, knn->k, other->distances[i], other->rows[i]))
                 return false;
+            if (fla_topk_full(top, knn->k))
+                fla_topk_select(top, knn->k);
+        }
         fla_topk_clear(other);
     }
     fla_topk_sort(top, knn->k);
@@ -454,9 +531,9 @@ static void finish_task(fla_job *job, void *arg, size_t task, unsigned worker)
         }
         for (size_t i = 0; i < finish->width; i++) {
             const bool found = i < top->count;
-            finish->indices[q * finish->width + i] = found ? top->items[i].row : -1;
+            finish->indices[q * finish->width + i] = found ? top->rows[i] : -1;
             finish->distances[q * finish->width + i] =
-                found ? top->items[i].distance : INFINITY;
+                found ? top->distances[i] : INFINITY;
         }
         if (finish->counts != NULL)
             finish->counts[q] = (int64_t)top->count;

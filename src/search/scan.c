@@ -22,6 +22,7 @@ bool fla_scan_init(fla_scan *scan, const fla_kernels *kernels, const fla_model *
     size_t values;
     *scan = (fla_scan){.kernels = kernels, .dim = dim, .capacity = capacity};
     scan->radius = fla_alloc(capacity, sizeof *scan->radius);
+    scan->reach = fla_alloc(capacity, sizeof *scan->reach);
     scan->hits = fla_alloc(capacity, sizeof *scan->hits);
     scan->code_limits = fla_alloc(capacity, sizeof *scan->code_limits);
     scan->brief_limits = fla_alloc(capacity, sizeof *scan->brief_limits);
@@ -31,7 +32,7 @@ bool fla_scan_init(fla_scan *scan, const fla_kernels *kernels, const fla_model *
         return false;
     scan->floats = fla_alloc(values, sizeof *scan->floats);
     return fla_tile_init(&scan->tile, kernels, model, dim) && scan->radius != NULL &&
-           scan->hits != NULL && scan->code_limits != NULL &&
+           scan->reach != NULL && scan->hits != NULL && scan->code_limits != NULL &&
            scan->brief_limits != NULL && scan->float_limits != NULL &&
            scan->rounding != NULL && scan->floats != NULL;
 }
@@ -40,6 +41,7 @@ void fla_scan_clear(fla_scan *scan)
 {
     fla_tile_clear(&scan->tile);
     fla_free(scan->radius);
+    fla_free(scan->reach);
     fla_free(scan->hits);
     fla_free(scan->code_limits);
     fla_free(scan->brief_limits);
@@ -57,6 +59,12 @@ void fla_scan_encode(fla_scan *scan, fla_queries *queries, const fla_base *base,
 
 /* ---- radius and limits ----------------------------------------------------------- */
 
+/* Whether estimates are made in float32. */
+static bool single(const fla_scan *scan)
+{
+    return scan->base->rows.dtype == FLA_F32 && scan->queries->rows.dtype == FLA_F32;
+}
+
 void fla_scan_begin(fla_scan *scan, const fla_base *base, const fla_queries *queries,
                     size_t first, size_t n)
 {
@@ -65,9 +73,11 @@ void fla_scan_begin(fla_scan *scan, const fla_base *base, const fla_queries *que
     scan->first = first;
     scan->n = n;
     scan->pairs.n = 0;
+    scan->estimator = fla_estimator_for(scan->dim, single(scan));
     scan->floats_ready = false;
     scan->row_rounding = 0;
     scan->float_tiles = 0;
+    scan->estimate = false;
     scan->scored = 0;
     scan->lost = 0;
 }
@@ -90,6 +100,7 @@ void fla_scan_set_radius(fla_scan *scan, size_t query, double radius)
 {
     const fla_base *base = scan->base;
     scan->radius[query] = radius;
+    scan->reach[query] = fla_estimate_reach(&scan->estimator, radius);
     if (base->coded)
         scan->code_limits[query] =
             limit_codes(scan, &base->full, &base->quantizer, &scan->queries->full, query);
@@ -102,15 +113,36 @@ void fla_scan_set_radius(fla_scan *scan, size_t query, double radius)
 
 /* ---- pairs ----------------------------------------------------------------------- */
 
-/* Exact distances of the waiting pairs. */
-static void measure(const fla_scan *scan, double distances[FLA_SCAN_PAIRS])
+/* Upper bounds of the waiting pairs' distances; those out of reach leave. */
+static void estimate(fla_scan *scan, double bounds[FLA_SCAN_PAIRS])
 {
     const fla_matrix *rows = &scan->base->rows, *queries = &scan->queries->rows;
-    const fla_scan_pairs *pairs = &scan->pairs;
+    fla_scan_pairs *pairs = &scan->pairs;
+    fla_estimate_fn *sum = scan->kernels->floats->estimate[rows->dtype][queries->dtype];
+    size_t kept = 0;
+    for (size_t i = 0; i < pairs->n; i++) {
+        const size_t query = pairs->query[i], row = pairs->row[i];
+        const void *asked = fla_row(queries, scan->first + query);
+        bounds[kept] =
+            fla_estimate(&scan->estimator, sum(fla_row(rows, row), asked, scan->dim));
+        pairs->query[kept] = query;
+        pairs->row[kept] = row;
+        kept += bounds[kept] <= scan->reach[query];
+    }
+    scan->lost += pairs->n - kept;
+    pairs->n = kept;
+}
+
+/* Distances of the waiting pairs; those beyond the radius leave. */
+static void measure(fla_scan *scan, double distances[FLA_SCAN_PAIRS])
+{
+    const fla_matrix *rows = &scan->base->rows, *queries = &scan->queries->rows;
+    fla_scan_pairs *pairs = &scan->pairs;
     fla_distance_fn *distance =
         scan->kernels->floats->distance[rows->dtype][queries->dtype];
     const void *row[FLA_PAIRS], *query[FLA_PAIRS];
     double some[FLA_PAIRS];
+    size_t kept = 0;
     for (size_t i = 0; i < pairs->n; i += FLA_PAIRS) {
         const size_t n = fla_size_min(pairs->n - i, FLA_PAIRS);
         for (size_t p = 0; p < FLA_PAIRS; p++) {
@@ -119,33 +151,33 @@ static void measure(const fla_scan *scan, double distances[FLA_SCAN_PAIRS])
             query[p] = fla_row(queries, scan->first + pairs->query[at]);
         }
         distance(row, query, scan->dim, some);
-        for (size_t p = 0; p < n; p++)
-            distances[i + p] = some[p];
+        for (size_t p = 0; p < n; p++) {
+            distances[kept] = some[p];
+            pairs->query[kept] = pairs->query[i + p];
+            pairs->row[kept] = pairs->row[i + p];
+            kept += some[p] <= scan->radius[pairs->query[kept]];
+        }
     }
+    pairs->n = kept;
 }
 
-/* Decide the waiting pairs: hand on, query by query, those within the radius. */
+/* Decide the waiting pairs: hand on, query by query, those within reach. */
 static fla_status decide(fla_scan *scan)
 {
     double distances[FLA_SCAN_PAIRS];
     int64_t rows[FLA_SCAN_PAIRS];
-    const fla_scan_pairs *pairs = &scan->pairs;
+    fla_scan_pairs *pairs = &scan->pairs;
     fla_status status = FLA_OK;
-    measure(scan, distances);
+    estimate(scan, distances);
+    if (!scan->estimate)
+        measure(scan, distances);
     for (size_t i = 0; i < pairs->n && status == FLA_OK;) {
         const size_t query = pairs->query[i], first = i;
-        size_t n = 0;
-        for (; i < pairs->n && pairs->query[i] == query; i++) {
-            if (!(distances[i] <= scan->radius[query]))
-                continue;
-            rows[first + n] = scan->base->rows.first_row + (int64_t)pairs->row[i];
-            distances[first + n++] = distances[i];
-        }
-        scan->lost += i - first - n;
-        if (n > 0)
-            status = scan->visit(scan, query, n, rows + first, distances + first);
+        for (; i < pairs->n && pairs->query[i] == query; i++)
+            rows[i] = scan->base->rows.first_row + (int64_t)pairs->row[i];
+        status = scan->visit(scan, query, i - first, rows + first, distances + first);
     }
-    scan->pairs.n = 0;
+    pairs->n = 0;
     return status;
 }
 

@@ -17,8 +17,9 @@
 enum { FLA_SCAN_PAIRS = 256 };
 
 /*
- * Receives candidates of one query: n row numbers with exact distances, all within the
- * query's radius.  May lower the radius.
+ * Receives candidates of one query: n row numbers with their distances, all within the
+ * query's radius; or, if the scan estimates, upper bounds of distances that may be within
+ * it.  May lower the radius.
  * Returns FLA_OK, or why the search must end.
  */
 typedef struct fla_scan fla_scan;
@@ -38,7 +39,9 @@ struct fla_scan {
     fla_tile tile;
     size_t capacity; /* queries of a block, at most */
     double *radius;  /* [capacity]: what may enter the answer is within it */
-    fla_hit *hits;   /* [capacity] */
+    double *reach;   /* [capacity]: and has an estimate within this */
+    fla_estimator estimator;
+    fla_hit *hits; /* [capacity] */
     fla_scan_pairs pairs;
 
     /* the code filter */
@@ -61,7 +64,8 @@ struct fla_scan {
 
     /* set by the caller after that */
     uint64_t min_collisions;
-    bool upper; /* only rows numbered above the query's own number */
+    bool upper;    /* only rows numbered above the query's own number */
+    bool estimate; /* the visitor takes upper bounds instead of distances */
     fla_scan_visit *visit;
     void *arg; /* the visitor's */
 };

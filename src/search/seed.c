@@ -11,7 +11,6 @@
 #include <math.h>
 
 #include "base/alloc.h"
-#include "search/topk.h"
 
 enum {
     LANES_PER_NEIGHBOR = 5, /* so that few of the k best share a lane */
@@ -41,18 +40,22 @@ bool fla_seed_pays(const fla_base *base, size_t k)
     return k <= base->rows.rows && sample_tiles(base, k) >= 2 * lane_sets(k);
 }
 
-/* The k-th best of n scores, 1 <= k <= n.  False: no memory. */
-static bool select_score(fla_topk *top, const int32_t *scores, size_t n, size_t k,
-                         int32_t *score)
+/* The k-th best of n scores, 1 <= k <= n: the largest number that k scores reach. */
+static int32_t select_score(const int32_t *scores, size_t n, size_t k)
 {
-    top->count = 0;
-    top->radius = INFINITY;
-    for (size_t i = 0; i < n; i++)
-        if (!fla_topk_offer(top, k, (fla_neighbor){-(double)scores[i], (int64_t)i}))
-            return false;
-    fla_topk_select(top, k);
-    *score = (int32_t)-top->radius;
-    return true;
+    int64_t low = INT32_MIN, high = INT32_MAX; /* reached by k, by fewer beyond */
+    while (low < high) {
+        const int64_t middle = low + (high - low + 1) / 2;
+        const int32_t score = (int32_t)middle;
+        int32_t reach = 0;
+        for (size_t i = 0; i < n; i++)
+            reach += scores[i] >= score;
+        if ((size_t)reach >= k)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return (int32_t)low;
 }
 
 bool fla_seed_radii(const fla_kernels *kernels, const fla_base *base,
@@ -62,8 +65,6 @@ bool fla_seed_radii(const fla_kernels *kernels, const fla_base *base,
     const size_t sets = lane_sets(k), tiles = sample_tiles(base, k);
     const size_t lanes = sets * FLA_TILE;
     const double samples = (double)fla_base_samples(base);
-    fla_topk top;
-    bool room = true;
     size_t values;
     if (!fla_size_mul(n, lanes, &values))
         return false;
@@ -80,15 +81,10 @@ bool fla_seed_radii(const fla_kernels *kernels, const fla_base *base,
                              fla_coded_query(&queries->full, first), n,
                              best + i % sets * FLA_TILE, lanes);
     }
-    fla_topk_init(&top);
-    for (size_t q = 0; room && q < n; q++) {
-        int32_t score = INT32_MIN;
-        room = select_score(&top, best + q * lanes, lanes, k, &score);
-        radius[q] =
-            fla_code_radius(score, base->full.residual, (double)base->quantizer.scale,
-                            &queries->full.coded[first + q], queries->rows.dim);
-    }
-    fla_topk_clear(&top);
+    for (size_t q = 0; q < n; q++)
+        radius[q] = fla_code_radius(select_score(best + q * lanes, lanes, k),
+                                    base->full.residual, (double)base->quantizer.scale,
+                                    &queries->full.coded[first + q], queries->rows.dim);
     fla_free(best);
-    return room;
+    return true;
 }

@@ -5,7 +5,11 @@
 
 #include "base/alloc.h"
 
-enum { FIRST_CAPACITY = 16, SPARE = 4 };
+enum {
+    FIRST_CAPACITY = 16,
+    SPARE = 8,
+    BISECTIONS = 12, /* the radius comes within 2^-12 of the range of the distances */
+};
 
 void fla_topk_init(fla_topk *top)
 {
@@ -14,130 +18,162 @@ void fla_topk_init(fla_topk *top)
 
 void fla_topk_clear(fla_topk *top)
 {
-    fla_free(top->items);
+    fla_free(top->distances);
+    fla_free(top->rows);
     fla_topk_init(top);
 }
 
-static bool nearer(fla_neighbor a, fla_neighbor b)
-{
-    return a.distance < b.distance || (a.distance == b.distance && a.row < b.row);
-}
-
-static void swap(fla_neighbor *a, fla_neighbor *b)
-{
-    const fla_neighbor other = *a;
-    *a = *b;
-    *b = other;
-}
-
-/* The middle one of the first, the middle and the last: never the farthest of all. */
-static fla_neighbor median(const fla_neighbor *items, size_t low, size_t high)
-{
-    const fla_neighbor a = items[low], b = items[low + (high - low) / 2], c = items[high];
-    if (nearer(a, b))
-        return nearer(b, c) ? b : nearer(a, c) ? c : a;
-    return nearer(a, c) ? a : nearer(b, c) ? c : b;
-}
-
-/* Hoare's partition: items up to the one returned are no farther than those after it. */
-static size_t partition(fla_neighbor *items, size_t low, size_t high)
-{
-    const fla_neighbor pivot = median(items, low, high);
-    for (size_t i = low, j = high;; i++, j--) {
-        while (nearer(items[i], pivot))
-            i++;
-        while (nearer(pivot, items[j]))
-            j--;
-        if (i >= j)
-            return j;
-        swap(&items[i], &items[j]);
-    }
-}
-
-/* Hoare's selection: bring the k nearest of n > k items to the front. */
-static void bring_nearest(fla_neighbor *items, size_t n, size_t k)
-{
-    size_t low = 0, high = n - 1;
-    while (low < high) {
-        const size_t last = partition(items, low, high);
-        if (k <= last)
-            high = last;
-        else
-            low = last + 1;
-    }
-}
-
-void fla_topk_select(fla_topk *top, size_t k)
-{
-    if (top->count < k)
-        return;
-    if (top->count > k)
-        bring_nearest(top->items, top->count, k);
-    top->count = k;
-    top->radius = -INFINITY;
-    for (size_t i = 0; i < k; i++)
-        top->radius = fmax(top->radius, top->items[i].distance);
-}
-
-/* k and an eighth as much again: fewer, and selecting costs more; more, and the radius
-   is older (bench). */
+/* k and half as much again: tightening costs a few passes over all, shared by those. */
 static size_t most(size_t k)
 {
     size_t items;
-    return fla_size_add(k, k / 8 + SPARE, &items) ? items : SIZE_MAX;
+    return fla_size_add(k, k / 2 + SPARE, &items) ? items : SIZE_MAX;
 }
 
 static bool grow(fla_topk *top, size_t k)
 {
     size_t capacity = top->capacity == 0 ? FIRST_CAPACITY : 2 * top->capacity;
     capacity = fla_size_min(capacity, most(k));
-    fla_neighbor *items = fla_regrow(top->items, top->count, capacity, sizeof *items);
-    if (items == NULL)
+    double *distances =
+        fla_regrow(top->distances, top->count, capacity, sizeof *distances);
+    if (distances == NULL)
         return false;
-    top->items = items;
+    top->distances = distances;
+    int64_t *rows = fla_regrow(top->rows, top->count, capacity, sizeof *rows);
+    if (rows == NULL)
+        return false;
+    top->rows = rows;
     top->capacity = capacity;
     return true;
 }
 
-bool fla_topk_offer(fla_topk *top, size_t k, fla_neighbor neighbor)
+bool fla_topk_add(fla_topk *top, size_t k, double distance, int64_t row)
 {
-    if (!(neighbor.distance <= top->radius)) /* NaN never comes: rows are finite */
-        return true;
     if (top->count == top->capacity && !grow(top, k))
         return false;
-    top->items[top->count++] = neighbor;
-    if (top->count == k || top->count == most(k))
-        fla_topk_select(top, k);
+    top->distances[top->count] = distance;
+    top->rows[top->count++] = row;
     return true;
 }
 
-/* Restore the order of a heap of n, the farthest at the root, below a hole that a
- * neighbor fills. */
-static void sift_down(fla_neighbor *heap, size_t n, size_t hole, fla_neighbor neighbor)
+bool fla_topk_full(const fla_topk *top, size_t k)
+{
+    return top->count == most(k) || (top->count == k && !(top->radius < INFINITY));
+}
+
+/* ---- about the k nearest --------------------------------------------------------- */
+
+static size_t count_within(const fla_topk *top, double radius)
+{
+    size_t within = 0;
+    for (size_t i = 0; i < top->count; i++)
+        within += top->distances[i] <= radius;
+    return within;
+}
+
+/* A radius that holds at least k of the distances, and hardly more than it must. */
+static double find_radius(const fla_topk *top, size_t k)
+{
+    double low = top->distances[0], high = low;
+    for (size_t i = 1; i < top->count; i++) {
+        const double distance = top->distances[i];
+        low = distance < low ? distance : low;
+        high = distance > high ? distance : high;
+    }
+    size_t within = top->count;
+    for (int i = 0; i < BISECTIONS && within > k && high < INFINITY; i++) {
+        const double middle = low + (high - low) / 2;
+        const size_t n = count_within(top, middle);
+        if (n >= k) {
+            high = middle;
+            within = n;
+        } else {
+            low = middle;
+        }
+    }
+    return high;
+}
+
+void fla_topk_tighten(fla_topk *top, size_t k, const fla_estimator *estimator)
+{
+    if (top->count < k)
+        return;
+    const double radius = find_radius(top, k);
+    top->radius = radius < top->radius ? radius : top->radius;
+    const double reach = fla_estimate_reach(estimator, top->radius);
+    size_t kept = 0;
+    for (size_t i = 0; i < top->count; i++) {
+        const double distance = top->distances[i];
+        const int64_t row = top->rows[i];
+        top->distances[kept] = distance;
+        top->rows[kept] = row;
+        kept += distance <= reach;
+    }
+    top->count = kept;
+}
+
+/* ---- exactly the k nearest ------------------------------------------------------- */
+
+static bool nearer(const fla_topk *top, size_t a, size_t b)
+{
+    const double *distances = top->distances;
+    return distances[a] < distances[b] ||
+           (distances[a] == distances[b] && top->rows[a] < top->rows[b]);
+}
+
+static void swap(fla_topk *top, size_t a, size_t b)
+{
+    const double distance = top->distances[a];
+    const int64_t row = top->rows[a];
+    top->distances[a] = top->distances[b];
+    top->rows[a] = top->rows[b];
+    top->distances[b] = distance;
+    top->rows[b] = row;
+}
+
+/* Restore the order of a heap of n, the farthest at the root, below a hole. */
+static void sift_down(fla_topk *top, size_t n, size_t hole)
 {
     for (;;) {
         size_t child = 2 * hole + 1;
         if (child >= n)
-            break;
-        if (child + 1 < n && nearer(heap[child], heap[child + 1]))
+            return;
+        if (child + 1 < n && nearer(top, child, child + 1))
             child++;
-        if (!nearer(neighbor, heap[child]))
-            break;
-        heap[hole] = heap[child];
+        if (!nearer(top, hole, child))
+            return;
+        swap(top, hole, child);
         hole = child;
     }
-    heap[hole] = neighbor;
+}
+
+static void make_heap(fla_topk *top, size_t n)
+{
+    for (size_t i = n / 2; i-- > 0;)
+        sift_down(top, n, i);
+}
+
+void fla_topk_select(fla_topk *top, size_t k)
+{
+    if (top->count < k)
+        return;
+    make_heap(top, k);
+    for (size_t i = k; i < top->count; i++) {
+        if (nearer(top, i, 0)) {
+            swap(top, i, 0);
+            sift_down(top, k, 0);
+        }
+    }
+    top->count = k;
+    top->radius = top->distances[0];
 }
 
 void fla_topk_sort(fla_topk *top, size_t k)
 {
-    fla_neighbor *items = top->items;
     fla_topk_select(top, k);
-    for (size_t i = top->count / 2; i-- > 0;)
-        sift_down(items, top->count, i, items[i]);
+    make_heap(top, top->count);
     for (size_t n = top->count; n > 1; n--) {
-        const fla_neighbor farthest = items[0];
-        sift_down(items, n - 1, 0, items[n - 1]);
-        items[n - 1] = farthest;
+        swap(top, 0, n - 1);
+        sift_down(top, n - 1, 0);
     }
 }

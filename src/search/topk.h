@@ -6,18 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct fla_neighbor {
-    double distance;
-    int64_t row;
-} fla_neighbor;
+#include "search/bound.h"
 
 /*
- * A buffer of somewhat more than k neighbors: when it is full the k nearest are selected
- * and the others dropped, so that one neighbor costs O(1) whatever k.  It grows with what
- * it holds.
+ * A buffer of somewhat more than k rows.  A row's distance may be an estimate, an upper
+ * bound of it: then the row is stored as ~row, and is measured before it matters.
  */
 typedef struct fla_topk {
-    fla_neighbor *items; /* in no order before fla_topk_sort */
+    double *distances; /* in no order before fla_topk_sort */
+    int64_t *rows;
     size_t count, capacity;
     double radius; /* beyond it nothing can enter: infinity until there are k */
 } fla_topk;
@@ -25,10 +22,19 @@ typedef struct fla_topk {
 void fla_topk_init(fla_topk *top); /* holds no memory yet */
 void fla_topk_clear(fla_topk *top);
 
-/* Offer one neighbor; false when there is no memory for it. */
-bool fla_topk_offer(fla_topk *top, size_t k, fla_neighbor neighbor);
+/* Add a row that is not full; false when there is no memory for it. */
+bool fla_topk_add(fla_topk *top, size_t k, double distance, int64_t row);
 
-/* Keep the k nearest, or all if they are fewer; the radius is theirs. */
+/* True when it must be tightened or selected before more is added. */
+bool fla_topk_full(const fla_topk *top, size_t k);
+
+/*
+ * Lower the radius to about the k-th least distance and drop what cannot be among the k
+ * nearest.  Leaves it full where distances are too close to be told apart.
+ */
+void fla_topk_tighten(fla_topk *top, size_t k, const fla_estimator *estimator);
+
+/* Keep the k nearest, or all if they are fewer; every row must have been measured. */
 void fla_topk_select(fla_topk *top, size_t k);
 
 /* Select and order by (distance, row). */
