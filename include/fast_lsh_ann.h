@@ -219,10 +219,19 @@ FLA_API FLA_CHECKED fla_status fla_model_hash(const fla_model *model,
 
 /* ---- searching ----------------------------------------------------------------- */
 
+/* How a search goes about it, never what it finds. */
+typedef enum fla_plan {
+    FLA_PLAN_AUTO,   /* what costs least */
+    FLA_PLAN_DENSE,  /* all rows pass the filter, what is left is tested for collision */
+    FLA_PLAN_BUCKET, /* rows that share a bucket with a query pass the filter */
+    FLA_PLAN_GATHER  /* rows that share a bucket with a query are measured, one by one */
+} fla_plan;
+
 typedef struct fla_search_options {
     size_t struct_size;      /* set by fla_search_options_init */
     uint64_t min_collisions; /* hash tables that must collide; 0: every row is a candidate
                                 (exact search), and no model is needed */
+    fla_plan plan;           /* neighbors; the last two need a model and collisions */
     bool strict;             /* joins: distance < threshold, as Spark, instead of <= */
     bool upper;              /* joins of rows with themselves: left < right only */
 } fla_search_options;
@@ -248,6 +257,40 @@ FLA_API FLA_CHECKED fla_status fla_index_create(fla_context *context,
                                                 const fla_matrix *rows, fla_index **out,
                                                 fla_error *err);
 FLA_API void fla_index_free(fla_index *index); /* NULL is fine */
+
+/* Bytes of each part of an index; 0 for what it does without. */
+typedef struct fla_index_memory {
+    size_t struct_size;   /* set by the caller: sizeof(fla_index_memory) */
+    uint64_t rows;        /* the borrowed rows */
+    uint64_t codes;       /* a byte a coordinate, padded to 4; and 4.1 a row */
+    uint64_t short_forms; /* codes of short forms, 4 a row, and their directions */
+    uint64_t buckets;     /* a byte a row and hash table */
+    uint64_t runs;        /* rows sorted by bucket: 8 a row and hash table */
+} fla_index_memory;
+
+FLA_API FLA_CHECKED fla_status fla_index_measure(const fla_index *index,
+                                                 fla_index_memory *out, fla_error *err);
+
+/* What a search would do, and why; the times are estimates for one thread. */
+typedef struct fla_explanation {
+    size_t struct_size;     /* set by the caller: sizeof(fla_explanation) */
+    fla_plan plan;          /* DENSE or BUCKET */
+    double candidate_share; /* of pairs of a row and a query, from a sample; 1 if exact */
+    size_t short_form;      /* coordinates filtered first; 0: all of them */
+    size_t row_bytes;       /* read of a row by the filter, at least */
+    double dense_seconds;   /* for n_queries queries */
+    double bucket_seconds;
+} fla_explanation;
+
+/*
+ * options  NULL for the defaults.
+ *
+ * Returns FLA_OK, FLA_ERR_ARGUMENT, FLA_ERR_MEMORY.
+ */
+FLA_API FLA_CHECKED fla_status fla_index_explain(const fla_index *index,
+                                                 fla_context *context, size_t n_queries,
+                                                 const fla_search_options *options,
+                                                 fla_explanation *out, fla_error *err);
 
 /* ---- nearest neighbors --------------------------------------------------------- */
 

@@ -76,6 +76,8 @@ static PyMethodDef methods[] = {
     {"model_hash", ext_model_hash, METH_VARARGS, NULL},
     {"index_new", ext_index_new, METH_VARARGS, NULL},
     {"index_neighbors", ext_index_neighbors, METH_VARARGS, NULL},
+    {"index_measure", ext_index_measure, METH_O, NULL},
+    {"index_explain", ext_index_explain, METH_VARARGS, NULL},
     {"index_join", ext_index_join, METH_VARARGS, NULL},
     {"rows_neighbors", ext_rows_neighbors, METH_VARARGS, NULL},
     {"stream_open", ext_stream_open, METH_O, NULL},

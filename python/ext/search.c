@@ -218,6 +218,7 @@ PyObject *ext_index_neighbors(PyObject *module, PyObject *args)
 {
     PyObject *capsule, *queries_object, *outputs[3], *progress, *result = NULL;
     unsigned long long k, min_collisions;
+    int plan;
     Py_buffer in;
     neighbor_buffers out;
     fla_search_options options;
@@ -225,8 +226,8 @@ PyObject *ext_index_neighbors(PyObject *module, PyObject *args)
     fla_error err;
     const char *name;
     ext_call c;
-    if (!PyArg_ParseTuple(args, "OOKKOOOOs:index_neighbors", &capsule, &queries_object,
-                          &k, &min_collisions, &outputs[0], &outputs[1], &outputs[2],
+    if (!PyArg_ParseTuple(args, "OOKKiOOOOs:index_neighbors", &capsule, &queries_object,
+                          &k, &min_collisions, &plan, &outputs[0], &outputs[1], &outputs[2],
                           &progress, &name))
         return NULL;
     const fla_index *index = ext_index(capsule);
@@ -236,6 +237,7 @@ PyObject *ext_index_neighbors(PyObject *module, PyObject *args)
         goto in;
     fla_search_options_init(&options);
     options.min_collisions = min_collisions;
+    options.plan = (fla_plan)plan;
     if (ext_call_begin(&c, module, progress) < 0)
         goto out;
     const fla_status status = fla_nearest_neighbors(
@@ -316,4 +318,50 @@ queries:
 rows:
     PyBuffer_Release(&in_rows);
     return result;
+}
+
+PyObject *ext_index_measure(PyObject *module, PyObject *capsule)
+{
+    fla_index_memory memory = {.struct_size = sizeof memory};
+    fla_error err;
+    const fla_index *index = ext_index(capsule);
+    if (index == NULL)
+        return NULL;
+    const fla_status status = fla_index_measure(index, &memory, &err);
+    if (status != FLA_OK)
+        return ext_raise(module, status, &err, NULL);
+    return Py_BuildValue("KKKKK", (unsigned long long)memory.rows,
+                         (unsigned long long)memory.codes,
+                         (unsigned long long)memory.short_forms,
+                         (unsigned long long)memory.buckets,
+                         (unsigned long long)memory.runs);
+}
+
+PyObject *ext_index_explain(PyObject *module, PyObject *args)
+{
+    PyObject *capsule;
+    unsigned long long n_queries, min_collisions;
+    int plan;
+    fla_explanation why = {.struct_size = sizeof why};
+    fla_search_options options;
+    fla_error err;
+    ext_call c;
+    if (!PyArg_ParseTuple(args, "OKKi:index_explain", &capsule, &n_queries,
+                          &min_collisions, &plan))
+        return NULL;
+    const fla_index *index = ext_index(capsule);
+    if (index == NULL || ext_call_begin(&c, module, Py_None) < 0)
+        return NULL;
+    fla_search_options_init(&options);
+    options.min_collisions = min_collisions;
+    options.plan = (fla_plan)plan;
+    const fla_status status = fla_index_explain(index, c.context, (size_t)n_queries,
+                                                &options, &why, &err);
+    ext_call_end(&c);
+    if (status != FLA_OK)
+        return finish_call(module, &c, status, &err, NULL);
+    return Py_BuildValue("idKKdd", (int)why.plan, why.candidate_share,
+                         (unsigned long long)why.short_form,
+                         (unsigned long long)why.row_bytes, why.dense_seconds,
+                         why.bucket_seconds);
 }

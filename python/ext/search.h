@@ -15,6 +15,8 @@ PyObject *ext_model_vectors(PyObject *module, PyObject *args);
 PyObject *ext_model_hash(PyObject *module, PyObject *args);
 PyObject *ext_index_new(PyObject *module, PyObject *args);
 PyObject *ext_index_neighbors(PyObject *module, PyObject *args);
+PyObject *ext_index_measure(PyObject *module, PyObject *capsule);
+PyObject *ext_index_explain(PyObject *module, PyObject *args);
 PyObject *ext_rows_neighbors(PyObject *module, PyObject *args);
 PyObject *ext_index_join(PyObject *module, PyObject *args);
 

@@ -46,13 +46,22 @@ def index_neighbors(
     queries: Any,
     k: int,
     min_collisions: int,
+    plan: int,
     indices: Any,
     distances: Any,
     counts: Any,
     progress: Progress,
     name: str,
     /,
-) -> None: ...  # min_collisions 0: exact
+) -> None: ...  # min_collisions 0: exact; plan as fla_plan counts
+
+# fla_index_memory: rows, codes, short_forms, buckets, runs
+def index_measure(index: Index, /) -> tuple[int, int, int, int, int]: ...
+
+# fla_explanation: plan, candidate_share, short_form, row_bytes, dense and bucket seconds
+def index_explain(
+    index: Index, n_queries: int, min_collisions: int, plan: int, /
+) -> tuple[int, float, int, int, float, float]: ...
 def index_join(
     left: Index,
     right: Index | None,

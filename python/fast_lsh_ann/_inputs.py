@@ -254,3 +254,25 @@ def as_min_collisions(value: Any, num_hash_tables: int, exact: bool = False) -> 
             f"got {count}"
         )
     return count
+
+
+# In the order of fla_plan.
+PLANS = ("auto", "dense", "bucket", "gather")
+
+
+def as_plan(value: Any, exact: bool) -> int:
+    """Give the number of a plan.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such plan, or it goes by buckets in exact search.
+    """
+    if value not in PLANS:
+        raise ParameterError(f"plan must be one of {', '.join(PLANS)}, got {value!r}")
+    if exact and value in ("bucket", "gather"):
+        raise ParameterError(
+            f"plan={value!r} goes by buckets, which exact=True does not ask for: "
+            f"use 'auto' or 'dense'"
+        )
+    return PLANS.index(value)

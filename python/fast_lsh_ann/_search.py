@@ -47,6 +47,7 @@ def search_index(
     queries: NDArray[Any],
     k: int,
     min_collisions: int,
+    plan: int,
     progress: Progress,
 ) -> Neighbors:
     """Search an index."""
@@ -54,7 +55,7 @@ def search_index(
     width = max(1, min(k, rows))
     with reporting(progress, "nearest neighbors") as report:
         _core.index_neighbors(
-            index, queries, width, min_collisions, *outputs, report, "queries"
+            index, queries, width, min_collisions, plan, *outputs, report, "queries"
         )
     return Neighbors(*outputs)
 

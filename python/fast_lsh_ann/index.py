@@ -7,13 +7,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._inputs import (
+    PLANS,
     as_count,
     as_min_collisions,
+    as_plan,
     as_rows,
     as_threshold,
     as_upper,
 )
 from fast_lsh_ann._progress import Progress
+from fast_lsh_ann._runtime import simd_info
 from fast_lsh_ann._search import join_indexes, search_index, search_rows
 from fast_lsh_ann.errors import DimensionError, InputTypeError, ParameterError
 from fast_lsh_ann.results import Neighbors, Pairs
@@ -89,6 +92,7 @@ class LSHIndex:
         *,
         exact: bool = False,
         min_collisions: int = 1,
+        plan: Literal["auto", "dense", "bucket", "gather"] = "auto",
         progress: Progress = False,
     ) -> Neighbors:
         """Find the k nearest candidates of each query, by (distance, row).
@@ -107,6 +111,10 @@ class LSHIndex:
             Take every row as a candidate.
         min_collisions : int
             From 1 to the number of hash tables; must stay 1 with ``exact=True``.
+        plan : {"auto", "dense", "bucket", "gather"}
+            How to go about it, never what is found; :meth:`explain` tells what "auto"
+            does.  "dense" filters all rows, "bucket" the rows that share a bucket with a
+            query, "gather" fetches each of those by itself.
         progress : bool or callable
             True for a bar after two seconds, or a function of (done, total).
 
@@ -124,12 +132,12 @@ class LSHIndex:
         BucketRangeError
             If a query's bucket does not fit in int64.
         ParameterError
-            If `k` or `min_collisions` is out of range.
+            If `k`, `min_collisions` or `plan` is out of range.
 
         Notes
         -----
-        O(q n dim) multiply-adds at worst, in float32 with a proven error bound; the rows
-        that pass are decided in double.  Memory is O(q k).
+        O(q n dim) multiply-adds at worst, on 8-bit codes with a proven error bound; the
+        rows that pass are decided in double.  Memory is O(q (k + dim)).
         """
         model = self._model
         rows = as_rows(queries, "queries", model.dim)
@@ -139,6 +147,7 @@ class LSHIndex:
             rows,
             as_count(k, "k", 1),
             as_min_collisions(min_collisions, model.num_hash_tables, exact),
+            as_plan(plan, exact),
             progress,
         )
         if self._ids is not None:
@@ -210,6 +219,79 @@ class LSHIndex:
         return join_indexes(
             self._core, right, limit, needed, strict, upper, progress, "vectors"
         )
+
+    def memory_usage(self) -> dict[str, int]:
+        """Bytes of each part of the index, and their sum without the rows.
+
+        Returns
+        -------
+        dict
+            "rows": the array it refers to.  "codes": a byte a coordinate and 4 a row.
+            "short_forms": where they pay.  "buckets": a byte a row and hash table, where
+            that holds them.  "runs": rows sorted by bucket, for models that select
+            little.  "index": all but the rows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fast_lsh_ann import BucketedRandomProjectionLSH
+        >>> rows = np.zeros((64, 8), dtype=np.float32)
+        >>> BucketedRandomProjectionLSH().fit(rows).index(rows).memory_usage()["codes"]
+        776
+        """
+        names = ("rows", "codes", "short_forms", "buckets", "runs")
+        parts = dict(zip(names, _core.index_measure(self._core), strict=True))
+        return {**parts, "index": sum(parts.values()) - parts["rows"]}
+
+    def explain(
+        self,
+        queries: int = 1,
+        *,
+        exact: bool = False,
+        min_collisions: int = 1,
+        plan: Literal["auto", "dense", "bucket", "gather"] = "auto",
+    ) -> dict[str, Any]:
+        """Tell what :meth:`nearest_neighbors` would do, and why.
+
+        Parameters
+        ----------
+        queries : int
+            How many there would be.
+        exact, min_collisions, plan
+            As in :meth:`nearest_neighbors`.
+
+        Returns
+        -------
+        dict
+            "plan": "dense" or "bucket".  "candidate_share": of all pairs, estimated on a
+            sample of the rows.  "short_form": coordinates that are filtered first, 0 where
+            all are.  "row_bytes": read of each row by a dense filter.  "bytes": the same
+            of all rows.  "dense_seconds", "bucket_seconds": about what each plan would
+            take on a processor with VNNI.  "tier", "threads": what would run.
+
+        Raises
+        ------
+        InputTypeError, ParameterError
+            If an argument is out of range.
+        """
+        info = simd_info()
+        found, share, short_form, row_bytes, dense, bucket = _core.index_explain(
+            self._core,
+            as_count(queries, "queries", 0),
+            as_min_collisions(min_collisions, self._model.num_hash_tables, exact),
+            as_plan(plan, exact),
+        )
+        return {
+            "plan": PLANS[found],
+            "candidate_share": share,
+            "short_form": short_form,
+            "row_bytes": row_bytes,
+            "bytes": row_bytes * len(self),
+            "dense_seconds": dense / info.threads,
+            "bucket_seconds": bucket / info.threads,
+            "tier": info.tier,
+            "threads": info.threads,
+        }
 
 
 def _same_scheme(index: LSHIndex, other: LSHIndex) -> LSHIndex:

@@ -59,6 +59,7 @@ void fla_base_clear(fla_base *base)
     free_buckets(base);
     fla_quantizer_clear(&base->quantizer);
     fla_prefix_clear(&base->prefix);
+    fla_runs_clear(&base->runs);
     *base = (fla_base){0};
 }
 

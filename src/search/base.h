@@ -12,6 +12,7 @@
 
 #include "lsh/context.h"
 #include "search/prefix.h"
+#include "search/runs.h"
 
 /* One coding of all rows. */
 typedef struct fla_layer {
@@ -36,6 +37,7 @@ typedef struct fla_base {
     fla_prefix prefix;   /* without directions there are no short forms */
     fla_layer brief;     /* tiles of the short forms */
     uint8_t *sample;     /* every FLA_SAMPLED-th tile of the rows, beside records */
+    fla_runs runs;       /* empty unless the model selects little */
     uint8_t *buckets;    /* [rows x tables], less bucket_low; NULL: not kept */
     int64_t *bucket_low; /* [tables] */
 } fla_base;

@@ -19,8 +19,10 @@
 #include "base/fenv.h"
 #include "lsh/faults.h"
 #include "lsh/model.h"
+#include "search/bucket_scan.h"
 #include "search/index.h"
 #include "search/options.h"
+#include "search/plan.h"
 #include "search/scan.h"
 #include "search/seed.h"
 #include "search/topk.h"
@@ -31,6 +33,7 @@ enum {
     BLOCK_QUERIES = 512,           /* a block's codes stay in the L2 cache */
     RANGE_ROWS = 16 * FLA_TILE,    /* least rows of a task when rows are shared out */
     RANGES_PER_THREAD = 16,        /* evens out their lengths */
+    BLOCKS_PER_THREAD = 8,         /* the same when queries go by buckets */
     FILL_QUERIES = 16 * FLA_GROUP, /* queries a task prepares */
     SEED_QUERIES = 4 * FLA_GROUP,  /* queries a task finds first radii for */
     FINISH_QUERIES = 64,           /* queries a task sorts */
@@ -285,6 +288,8 @@ static fla_status offer(fla_scan *scan, size_t query, size_t n, const int64_t *r
 typedef struct knn_push {
     fla_knn *knn;
     const fla_base *base;
+    const fla_runs *runs; /* NULL: all rows are scanned, range by range */
+    size_t block;         /* queries of a task */
     size_t ranges, range_rows;
 } knn_push;
 
@@ -293,10 +298,11 @@ static void push_task(fla_job *job, void *arg, size_t task, unsigned worker)
     const knn_push *push = arg;
     fla_knn *knn = push->knn;
     fla_scan *scan = &knn->workers[worker].scan;
-    const size_t q = task / push->ranges * knn->block;
+    const size_t q = task / push->ranges * push->block;
     const size_t row = task % push->ranges * push->range_rows;
     const size_t queries = knn->queries.n - q, rows = push->base->rows.rows - row;
-    fla_scan_begin(scan, push->base, &knn->queries, q, fla_size_min(queries, knn->block));
+    fla_scan_begin(scan, push->base, &knn->queries, q,
+                   fla_size_min(queries, push->block));
     scan->min_collisions = knn->options.min_collisions;
     scan->estimate = true;
     scan->visit = offer;
@@ -305,7 +311,9 @@ static void push_task(fla_job *job, void *arg, size_t task, unsigned worker)
         fla_scan_set_radius(
             scan, i, atomic_load_explicit(&knn->radius[q + i], memory_order_relaxed));
     const fla_status status =
-        fla_scan_rows(scan, row, fla_size_min(rows, push->range_rows), job, worker);
+        push->runs != NULL
+            ? fla_scan_buckets(scan, push->runs, knn->options.plan, job, worker)
+            : fla_scan_rows(scan, row, fla_size_min(rows, push->range_rows), job, worker);
     if (status != FLA_OK)
         fla_job_fail(job, status);
 }
@@ -363,25 +371,42 @@ static fla_status seed_queries(knn_push *push, fla_run *run)
                         fla_size_parts(knn->queries.n, SEED_QUERIES), seed_task, push);
 }
 
-/* Scan rows that were prepared, or that are to be scanned as they are. */
-static fla_status push_base(fla_knn *knn, fla_run *run, const fla_base *base)
+/* Cut the work into tasks. */
+static void cut(knn_push *push)
 {
-    const size_t rows = base->rows.rows;
-    const size_t blocks = fla_size_parts(knn->queries.n, knn->block);
-    knn_push push = {knn, base, 1, rows};
-    fla_status status = FLA_OK;
-    if (knn->share_rows) {
-        const size_t even = rows / (RANGES_PER_THREAD * (size_t)knn->threads);
-        push.range_rows = even < RANGE_ROWS ? RANGE_ROWS : even - even % FLA_TILE;
-        push.ranges = fla_size_parts(rows, push.range_rows);
+    const fla_knn *knn = push->knn;
+    const size_t rows = push->base->rows.rows, threads = knn->threads;
+    push->block = knn->block;
+    push->ranges = 1;
+    push->range_rows = rows;
+    if (push->runs != NULL) {
+        const size_t even = fla_size_parts(knn->queries.n, threads * BLOCKS_PER_THREAD);
+        push->block = fla_size_min(knn->block, even);
+    } else if (knn->share_rows) {
+        const size_t even = rows / (RANGES_PER_THREAD * threads);
+        push->range_rows = even < RANGE_ROWS ? RANGE_ROWS : even - even % FLA_TILE;
+        push->ranges = fla_size_parts(rows, push->range_rows);
     }
+}
+
+/*
+ * Scan rows that were prepared, or that are to be scanned as they are; runs: NULL for all
+ * of them.
+ */
+static fla_status push_base(fla_knn *knn, fla_run *run, const fla_base *base,
+                            const fla_runs *runs)
+{
+    knn_push push = {.knn = knn, .base = base, .runs = runs};
+    fla_status status = FLA_OK;
+    cut(&push);
     if (base->coded)
         status = encode_queries(&push, run);
     if (status == FLA_OK && base->coded)
         status = seed_queries(&push, run);
     if (status == FLA_OK)
-        status =
-            fla_pool_run(knn->context->pool, run, blocks * push.ranges, push_task, &push);
+        status = fla_pool_run(knn->context->pool, run,
+                              fla_size_parts(knn->queries.n, push.block) * push.ranges,
+                              push_task, &push);
     return status;
 }
 
@@ -426,28 +451,42 @@ static fla_status push_coded(fla_knn *knn, fla_run *run, const fla_matrix *rows)
             fla_rows_slice(rows, i, fla_size_min(rows->rows - i, piece));
         status = fla_base_prepare(&knn->pushed, knn->context, run, &part, 0, false);
         if (status == FLA_OK)
-            status = push_base(knn, run, &knn->pushed);
+            status = push_base(knn, run, &knn->pushed, NULL);
     }
     return status;
 }
 
-static fla_status push_rows(fla_knn *knn, const fla_call *call, const fla_matrix *rows,
-                            fla_error *err)
+/* By the runs of an index, or by runs made for this search alone. */
+static fla_status push_runs(fla_knn *knn, fla_run *run, const fla_base *base)
 {
-    const size_t n = knn->queries.n;
-    fla_run run = fla_run_begin(call, (uint64_t)n * rows->rows);
-    fla_status status;
-    if (n >= CODED_QUERIES && fla_base_can_code(rows->dim)) {
-        status = push_coded(knn, &run, rows);
-    } else {
-        fla_base_set(&knn->pushed, rows);
-        status = push_base(knn, &run, &knn->pushed);
-    }
+    fla_runs runs;
+    if (base->runs.tables != NULL)
+        return push_base(knn, run, base, &base->runs);
+    if (!fla_runs_can_hold(base->rows.rows))
+        return push_base(knn, run, base, NULL);
+    fla_status status = fla_runs_build(&runs, knn->context, run, knn->model, &base->rows);
     if (status == FLA_OK)
-        status = settle_block(knn, &run);
-    if (status == FLA_ERR_NONFINITE || status == FLA_ERR_RANGE)
-        return fla_rows_describe_fault(knn->context, call, rows, knn->model, "rows", err);
-    return status == FLA_OK ? FLA_OK : fail_run(status, err);
+        status = push_base(knn, run, base, &runs);
+    fla_runs_clear(&runs);
+    return status;
+}
+
+static fla_status push_index(fla_knn *knn, fla_run *run, const fla_base *base)
+{
+    return fla_plan_goes_by_buckets(base, knn->model, knn->options.plan)
+               ? push_runs(knn, run, base)
+               : push_base(knn, run, base, NULL);
+}
+
+static fla_status push_rows(fla_knn *knn, fla_run *run, const fla_matrix *rows)
+{
+    fla_base *base = &knn->pushed;
+    fla_base_set(base, rows);
+    if (fla_plan_goes_by_buckets(base, knn->model, knn->options.plan))
+        return push_runs(knn, run, base);
+    if (knn->queries.n >= CODED_QUERIES && fla_base_can_code(rows->dim))
+        return push_coded(knn, run, rows);
+    return push_base(knn, run, base, NULL);
 }
 
 /* Scan one block: rows, or those of an index if base is not NULL. */
@@ -455,21 +494,20 @@ static fla_status push(fla_knn *knn, const fla_call *call, const fla_matrix *row
                        const fla_base *base, fla_error *err)
 {
     fenv_t callers;
-    fla_status status;
     if (rows->rows == 0 || knn->queries.n == 0)
         return FLA_OK;
+    fla_run run = fla_run_begin(call, (uint64_t)knn->queries.n * rows->rows);
     fla_fenv_enter(&callers);
     knn->block_rows = rows;
-    if (base != NULL) {
-        fla_run run = fla_run_begin(call, (uint64_t)knn->queries.n * rows->rows);
-        status = push_base(knn, &run, base);
-        if (status == FLA_OK)
-            status = settle_block(knn, &run);
-        if (status != FLA_OK)
-            status = fail_run(status, err);
-    } else {
-        status = push_rows(knn, call, rows, err);
-    }
+    fla_status status =
+        base != NULL ? push_index(knn, &run, base) : push_rows(knn, &run, rows);
+    if (status == FLA_OK)
+        status = settle_block(knn, &run);
+    if (status == FLA_ERR_NONFINITE || status == FLA_ERR_RANGE)
+        status =
+            fla_rows_describe_fault(knn->context, call, rows, knn->model, "rows", err);
+    else if (status != FLA_OK)
+        status = fail_run(status, err);
     fla_fenv_leave(&callers);
     knn->failed = status != FLA_OK;
     knn->rows_pushed += rows->rows;

@@ -23,9 +23,17 @@ fla_status fla_search_options_read(const fla_search_options *callers,
             return status;
         *out = *callers;
     }
+    if ((unsigned)out->plan > FLA_PLAN_GATHER)
+        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "plan",
+                                 "plan must be one of the %d of fla_plan, got %d",
+                                 FLA_PLAN_GATHER + 1, (int)out->plan);
     if (out->min_collisions == 0) {
         *model = NULL;
-        return FLA_OK;
+        return out->plan <= FLA_PLAN_DENSE
+                   ? FLA_OK
+                   : fla_fail_argument(err, FLA_ERR_ARGUMENT, "plan",
+                                       "an exact search has no buckets to go by: plan "
+                                       "must be auto or dense");
     }
     if (*model == NULL)
         return fla_fail_argument(err, FLA_ERR_ARGUMENT, "min_collisions",

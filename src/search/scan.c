@@ -195,32 +195,36 @@ static uint64_t eligible(const fla_scan *scan, size_t query)
     return skip >= FLA_TILE ? 0 : all & (UINT64_MAX << skip);
 }
 
+fla_status fla_scan_flush(fla_scan *scan)
+{
+    return decide(scan);
+}
+
+fla_status fla_scan_add(fla_scan *scan, size_t query, size_t row)
+{
+    const fla_matrix *base = &scan->base->rows;
+    const size_t value = base->dtype == FLA_F32 ? sizeof(float) : sizeof(double);
+    fla_scan_pairs *pairs = &scan->pairs;
+    fla_prefetch(fla_row(base, row), scan->dim * value);
+    pairs->query[pairs->n] = query;
+    pairs->row[pairs->n++] = row;
+    return pairs->n == FLA_SCAN_PAIRS ? decide(scan) : FLA_OK;
+}
+
 /* Let a query wait with the candidates among some rows of the tile. */
 static fla_status add_pairs(fla_scan *scan, size_t query, uint64_t rows)
 {
-    const fla_matrix *base = &scan->base->rows;
-    const size_t row_bytes =
-        scan->dim * (base->dtype == FLA_F32 ? sizeof(float) : sizeof(double));
     const fla_model *model = scan->tile.hasher.model;
-    fla_scan_pairs *pairs = &scan->pairs;
+    fla_status status = FLA_OK;
     rows &= eligible(scan, query);
     if (model != NULL && rows != 0)
         rows = fla_tile_candidates(
             &scan->tile, rows,
             scan->queries->buckets + (scan->first + query) * model->tables,
             scan->min_collisions);
-    for (; rows != 0; rows &= rows - 1) {
-        const size_t row = scan->tile.first + fla_lowest_bit(rows);
-        fla_prefetch(fla_row(base, row), row_bytes);
-        pairs->query[pairs->n] = query;
-        pairs->row[pairs->n++] = row;
-        if (pairs->n == FLA_SCAN_PAIRS) {
-            const fla_status status = decide(scan);
-            if (status != FLA_OK)
-                return status;
-        }
-    }
-    return FLA_OK;
+    for (; rows != 0 && status == FLA_OK; rows &= rows - 1)
+        status = fla_scan_add(scan, query, scan->tile.first + fla_lowest_bit(rows));
+    return status;
 }
 
 /* ---- the float32 filter ---------------------------------------------------------- */
@@ -295,15 +299,20 @@ static fla_status scan_strip(fla_scan *scan, size_t first, size_t n, uint64_t ex
     return FLA_OK;
 }
 
-static fla_status scan_floats(fla_scan *scan, uint64_t exceptions, fla_job *job,
-                              unsigned worker)
+fla_status fla_scan_pack(fla_scan *scan)
 {
     if (!scan->floats_ready)
         ready_floats(scan);
-    fla_status status = fla_tile_pack(&scan->tile);
-    if (status != FLA_OK)
-        return status;
-    allow_rounding(scan);
+    const fla_status status = fla_tile_pack(&scan->tile);
+    if (status == FLA_OK)
+        allow_rounding(scan);
+    return status;
+}
+
+static fla_status scan_floats(fla_scan *scan, uint64_t exceptions, fla_job *job,
+                              unsigned worker)
+{
+    fla_status status = fla_scan_pack(scan);
     for (size_t q = 0; status == FLA_OK && q < scan->n; q += STRIP) {
         if (fla_job_stopped(job, worker))
             return FLA_OK;

@@ -98,4 +98,16 @@ void fla_scan_set_radius(fla_scan *scan, size_t query, double radius);
 fla_status fla_scan_rows(fla_scan *scan, size_t first, size_t n, fla_job *job,
                          unsigned worker);
 
+/* ---- for other ways to enumerate pairs (bucket_scan.c) ---------------------------- */
+
+/* Let a pair wait for its distance; it must be a candidate.  Returns as fla_scan_rows. */
+fla_status fla_scan_add(fla_scan *scan, size_t query, size_t row);
+
+/* Decide all pairs that wait. */
+fla_status fla_scan_flush(fla_scan *scan);
+
+/* Pack the tile at hand for the float32 filter, and make queries and limits ready.
+   Returns as fla_scan_rows. */
+fla_status fla_scan_pack(fla_scan *scan);
+
 #endif

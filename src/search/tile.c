@@ -43,10 +43,33 @@ fla_hasher *fla_tile_hasher(fla_tile *tile)
 void fla_tile_take(fla_tile *tile, const fla_base *base, size_t t)
 {
     tile->base = base;
+    tile->list = NULL;
     tile->first = t * FLA_TILE;
     tile->count = fla_size_min(base->rows.rows - tile->first, FLA_TILE);
     tile->bucketed = false;
     tile->packed = false;
+}
+
+void fla_tile_take_list(fla_tile *tile, const fla_base *base, const uint32_t *list,
+                        size_t n)
+{
+    tile->base = base;
+    tile->list = list;
+    tile->count = n;
+    tile->bucketed = false;
+    tile->packed = false;
+}
+
+/* Pointers to the tile's rows from the first-th on; past the end the last one again. */
+static void take_group(const fla_tile *tile, size_t first, const void *group[FLA_GROUP])
+{
+    const fla_matrix *rows = &tile->base->rows;
+    if (tile->list == NULL) {
+        fla_rows_group(rows, tile->first + first, group);
+        return;
+    }
+    for (size_t i = 0; i < FLA_GROUP; i++)
+        group[i] = fla_row(rows, tile->list[fla_size_min(first + i, tile->count - 1)]);
 }
 
 uint64_t fla_tile_all(const fla_tile *tile)
@@ -91,8 +114,8 @@ fla_status fla_tile_pack(fla_tile *tile)
     const void *group[FLA_GROUP], *ahead[FLA_GROUP];
     tile->peak = 0;
     for (size_t i = 0; i < FLA_TILE; i += FLA_GROUP) {
-        fla_rows_group(rows, tile->first + i, group);
-        fla_rows_group(rows, tile->first + i + FLA_GROUP, ahead);
+        take_group(tile, i, group);
+        take_group(tile, i + FLA_GROUP, ahead);
         const double peak =
             center(group, ahead, rows->dim, centre, tile->floats + i * rows->dim);
         tile->peak = peak > tile->peak ? peak : tile->peak;

@@ -15,7 +15,8 @@ typedef struct fla_tile {
     float *origin; /* [dim] zeros: the centre of any other */
     bool packed;
     const fla_base *base;
-    size_t first; /* row */
+    const uint32_t *list; /* the rows, or NULL: they are in order from first on */
+    size_t first;
     size_t count; /* rows that are real; in lanes the others repeat the last */
     double peak;  /* when packed: largest magnitude of the rows as given */
 } fla_tile;
@@ -30,6 +31,10 @@ fla_hasher *fla_tile_hasher(fla_tile *tile);
 
 /* Look at tile t of a base. */
 void fla_tile_take(fla_tile *tile, const fla_base *base, size_t t);
+
+/* Look at some rows, up to 64 of them; none of what follows about buckets holds then. */
+void fla_tile_take_list(fla_tile *tile, const fla_base *base, const uint32_t *list,
+                        size_t n);
 
 /*
  * Pack the rows as floats, and check them if the base has not.

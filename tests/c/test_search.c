@@ -104,14 +104,15 @@ static void naive_neighbors(uint64_t min_collisions, answer *out)
 /* ---- neighbors ----------------------------------------------------------------- */
 
 static fla_status search_in_blocks(fla_context *with, uint64_t min_collisions,
-                                   size_t block, bool backwards, answer *out,
-                                   fla_error *err)
+                                   fla_plan plan, size_t block, bool backwards,
+                                   answer *out, fla_error *err)
 {
     fla_search_options options;
     fla_knn *knn;
     const fla_matrix queries = matrix(asked, Q, 0);
     fla_search_options_init(&options);
     options.min_collisions = min_collisions;
+    options.plan = plan;
     fla_status status =
         fla_knn_create(with, NULL, model, &queries, K, &options, &knn, err);
     if (status != FLA_OK)
@@ -132,9 +133,29 @@ static fla_status search_in_blocks(fla_context *with, uint64_t min_collisions,
     return status;
 }
 
-static void neighbors_are_the_naive_ones_in_any_blocks_threads_and_tiers(void)
+/* In blocks of several sizes, by every plan there is. */
+static void every_block_and_plan_finds(fla_context *with, uint64_t min_collisions,
+                                       const answer *want)
 {
     static const size_t blocks[] = {1, 7, 64, 100, N};
+    const int plans = min_collisions == 0 ? FLA_PLAN_DENSE : FLA_PLAN_GATHER;
+    for (int plan = FLA_PLAN_AUTO; plan <= plans; plan++) {
+        for (size_t b = 0; b < 5; b++) {
+            answer got;
+            fla_error err;
+            CHECK(search_in_blocks(with, min_collisions, (fla_plan)plan, blocks[b],
+                                   b % 2 == 0, &got, &err) == FLA_OK,
+                  "%s", err.message);
+            CHECK(memcmp(&got, want, sizeof got) == 0,
+                  "%s, %u threads, blocks of %zu, min_collisions %d, plan %d",
+                  fla_context_simd(with), fla_context_threads(with), blocks[b],
+                  (int)min_collisions, plan);
+        }
+    }
+}
+
+static void neighbors_are_the_naive_ones_in_any_blocks_plans_threads_and_tiers(void)
+{
     const char *tiers[8];
     const size_t n_tiers = fla_simd_tiers(tiers, 8);
     for (uint64_t m = 0; m <= TABLES; m++) {
@@ -146,15 +167,7 @@ static void neighbors_are_the_naive_ones_in_any_blocks_threads_and_tiers(void)
                 fla_context *with;
                 fla_error err;
                 CHECK(fla_context_create(&options, &with, &err) == FLA_OK, "context");
-                for (size_t b = 0; b < 5; b++) {
-                    answer got;
-                    CHECK(search_in_blocks(with, m, blocks[b], b % 2 == 0, &got, &err) ==
-                              FLA_OK,
-                          "%s", err.message);
-                    CHECK(memcmp(&got, &want, sizeof got) == 0,
-                          "%s, %u threads, blocks of %zu, min_collisions %d", tiers[t],
-                          threads, blocks[b], (int)m);
-                }
+                every_block_and_plan_finds(with, m, &want);
                 fla_context_free(with);
             }
         }
@@ -479,12 +492,14 @@ static void the_callers_rounding_mode_changes_nothing_and_stays(void)
     const fla_matrix rows = matrix(base, N, 0);
     CHECK(fla_model_hash(model, context, NULL, &rows, want, N * TABLES, &err) == FLA_OK,
           "hash");
-    CHECK(search_in_blocks(context, 1, 64, false, &plain, &err) == FLA_OK, "search");
+    CHECK(search_in_blocks(context, 1, FLA_PLAN_AUTO, 64, false, &plain, &err) == FLA_OK,
+          "search");
     fesetround(FE_UPWARD);
     feclearexcept(FE_ALL_EXCEPT);
     const fla_status hashed =
         fla_model_hash(model, context, NULL, &rows, got, N * TABLES, &err);
-    const fla_status searched = search_in_blocks(context, 1, 64, false, &rounded, &err);
+    const fla_status searched =
+        search_in_blocks(context, 1, FLA_PLAN_AUTO, 64, false, &rounded, &err);
     const int mode = fegetround(), raised = fetestexcept(FE_ALL_EXCEPT);
     fesetround(FE_TONEAREST);
     CHECK(hashed == FLA_OK && searched == FLA_OK, "failed under FE_UPWARD");
@@ -615,7 +630,7 @@ static void every_allocation_may_fail(void)
 int main(void)
 {
     make_data();
-    RUN(neighbors_are_the_naive_ones_in_any_blocks_threads_and_tiers);
+    RUN(neighbors_are_the_naive_ones_in_any_blocks_plans_threads_and_tiers);
     RUN(k_beyond_the_rows_pads);
     RUN(joins_are_the_naive_ones);
     RUN(left_blocks_join_like_one);

@@ -46,6 +46,11 @@ def check_neighbors(case: Case, expected: Expected) -> None:
     index = model.index(case.base)
     found = index.nearest_neighbors(case.queries, case.k, min_collisions=least)
     assert_same_neighbors(found, answer)
+    for plan in ("dense", "bucket", "gather"):
+        found = index.nearest_neighbors(
+            case.queries, case.k, min_collisions=least, plan=plan
+        )
+        assert_same_neighbors(found, answer)
 
     lists = list(oracle.as_lists(answer))
     assert list(found) == lists

@@ -128,7 +128,7 @@ def test_the_extension_refuses_outputs_of_another_size() -> None:
     short = np.empty((5, 1), dtype=np.int64), np.empty((5, 1)), np.empty(5, np.int64)
     index = _core.index_new(None, rows, "rows")
     with pytest.raises(ValueError, match="5"):
-        _core.index_neighbors(index, rows, 2, 0, *short, None, "queries")
+        _core.index_neighbors(index, rows, 2, 0, 0, *short, None, "queries")
     with pytest.raises(ValueError, match="5 x 2"):
         _core.rows_neighbors(None, rows, rows, 2, 0, *short, None, ("rows", "queries"))
     model = _core.model_new(1.0, 3, 1, 2, 0)

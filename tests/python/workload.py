@@ -31,12 +31,32 @@ def checksum(n: int = 3_000) -> str:
         for exact in (False, True):
             found = index.nearest_neighbors(queries, 10, exact=exact)
             digest.update(found.indices.tobytes() + found.distances.tobytes())
+            for plan in ("dense",) if exact else ("dense", "bucket", "gather"):
+                found = index.nearest_neighbors(queries, 10, exact=exact, plan=plan)
+                digest.update(found.indices.tobytes() + found.distances.tobytes())
             pairs = index.similarity_join(queries, threshold=5.0, exact=exact)
             digest.update(pairs.left.tobytes() + pairs.right.tobytes())
             digest.update(pairs.distances.tobytes())
             pairs = index.similarity_join(threshold=4.0, exact=exact, self_pairs="upper")
             digest.update(pairs.left.tobytes() + pairs.distances.tobytes())
+    base, queries = curved_rows(), curved_rows()[::700]
+    found = index_of(base).nearest_neighbors(queries, 10, exact=True)
+    digest.update(found.indices.tobytes() + found.distances.tobytes())
     return digest.hexdigest()
+
+
+def curved_rows(n: int = 17_000, dim: int = 160) -> Rows:
+    """Rows near a surface of few dimensions, so many that short forms pay."""
+    random = np.random.default_rng(5)
+    spectrum = 0.8 ** np.arange(dim) + 0.01
+    made = random.standard_normal((n, dim)) * spectrum
+    turn = np.linalg.qr(random.standard_normal((dim, dim)))[0]
+    return (made @ turn).astype(np.float32)
+
+
+def index_of(base: Rows) -> fast_lsh_ann.LSHIndex:
+    model = fast_lsh_ann.BucketedRandomProjectionLSH(2.0, 5, 42).fit(base)
+    return model.index(base)
 
 
 def tiny_rows() -> Rows:

@@ -1,0 +1,83 @@
+/* Which plan costs least. */
+#include "search/plan.h"
+
+#include "base/alloc.h"
+#include "lsh/hash.h"
+#include "lsh/model.h"
+
+enum { SAMPLE_ROWS = 2048, SAMPLE_QUERIES = 64 };
+
+/* Nanoseconds with VNNI (bench/README.md): a step and a pair of a dense scan; fetching a
+   candidate, and a coordinate of it. */
+static const double STEP_TIME = 0.0083, PAIR_TIME = 0.015;
+static const double FETCH_TIME = 6, COORDINATE_TIME = 0.025;
+
+static bool collide(const int64_t *a, const int64_t *b, size_t tables)
+{
+    for (size_t t = 0; t < tables; t++)
+        if (a[t] == b[t])
+            return true;
+    return false;
+}
+
+static double count_share(const int64_t *hashes, size_t n, size_t tables)
+{
+    const size_t queries = fla_size_min(n, SAMPLE_QUERIES), apart = n / queries;
+    size_t colliding = 0;
+    for (size_t q = 0; q < queries; q++)
+        for (size_t i = 0; i < n; i++)
+            colliding += i != q * apart && collide(hashes + i * tables,
+                                                   hashes + q * apart * tables, tables);
+    return n > 1 ? (double)colliding / ((double)queries * (double)(n - 1)) : 1;
+}
+
+fla_status fla_plan_share(const fla_kernels *kernels, const fla_model *model,
+                          const fla_matrix *rows, double *share)
+{
+    const size_t n = fla_size_min(rows->rows, SAMPLE_ROWS);
+    const size_t apart = rows->rows / n;
+    /* The sample as a matrix of its own: every so many rows. */
+    const fla_matrix sample = {rows->data, n,
+                               rows->dim,  rows->row_stride_bytes * (ptrdiff_t)apart,
+                               0,          rows->dtype};
+    fla_hasher hasher = {0};
+    size_t values;
+    int64_t *hashes = NULL;
+    fla_status status = FLA_ERR_MEMORY;
+    if (fla_size_mul(n, model->tables, &values))
+        hashes = fla_alloc(values, sizeof *hashes);
+    if (hashes != NULL && fla_hasher_init(&hasher, kernels, model))
+        status = fla_hash_rows(&hasher, &sample, hashes);
+    if (status == FLA_OK)
+        *share = count_share(hashes, n, model->tables);
+    fla_hasher_clear(&hasher);
+    fla_free(hashes);
+    return status;
+}
+
+bool fla_plan_goes_by_buckets(const fla_base *base, const fla_model *model, fla_plan plan)
+{
+    if (plan == FLA_PLAN_AUTO)
+        return model != NULL && base->runs.tables != NULL;
+    return plan != FLA_PLAN_DENSE;
+}
+
+size_t fla_plan_steps(const fla_base *base)
+{
+    return fla_base_has_prefix(base) ? base->brief.steps : base->full.steps;
+}
+
+double fla_plan_dense_time(const fla_base *base)
+{
+    return STEP_TIME * (double)fla_plan_steps(base) + PAIR_TIME;
+}
+
+double fla_plan_candidate_time(const fla_base *base)
+{
+    return FETCH_TIME + COORDINATE_TIME * (double)base->rows.dim;
+}
+
+bool fla_plan_is_selective(const fla_base *base, double share)
+{
+    return share * fla_plan_candidate_time(base) < fla_plan_dense_time(base);
+}

@@ -1,0 +1,28 @@
+/* Which plan costs least. */
+#ifndef FLA_SEARCH_PLAN_H
+#define FLA_SEARCH_PLAN_H
+
+#include "search/base.h"
+
+/*
+ * About the share of rows that collide with another row at least once, from a sample.
+ * Returns FLA_OK or FLA_ERR_MEMORY; rows must be finite, with buckets within int64.
+ */
+fla_status fla_plan_share(const fla_kernels *kernels, const fla_model *model,
+                          const fla_matrix *rows, double *share);
+
+/* Whether a search of an index goes by buckets; model: NULL for an exact one. */
+bool fla_plan_goes_by_buckets(const fla_base *base, const fla_model *model,
+                              fla_plan plan);
+
+/* Steps of a row's codes that the filter reads first. */
+size_t fla_plan_steps(const fla_base *base);
+
+/* Nanoseconds of one thread: a pair of a dense scan, and a candidate by itself. */
+double fla_plan_dense_time(const fla_base *base);
+double fla_plan_candidate_time(const fla_base *base);
+
+/* True when going by buckets costs less than a dense scan. */
+bool fla_plan_is_selective(const fla_base *base, double share);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * Rows sorted by bucket, hash table by hash table: what a model that selects little is
+ * searched by.  8 bytes a row and hash table.
+ */
+#ifndef FLA_SEARCH_RUNS_H
+#define FLA_SEARCH_RUNS_H
+
+#include "lsh/context.h"
+#include "lsh/rows.h"
+
+/* One hash table: its distinct buckets ascending, and the run of rows of each. */
+typedef struct fla_run_table {
+    size_t n;         /* distinct buckets */
+    int64_t *buckets; /* [n] */
+    uint32_t *starts; /* [n + 1]: where in order a bucket's run begins */
+    uint32_t *order;  /* [rows]: ascending within a run */
+} fla_run_table;
+
+typedef struct fla_runs {
+    size_t rows, n_tables;
+    fla_run_table *tables; /* NULL: there are no runs */
+    uint32_t *ranks;       /* [rows x n_tables]: a bucket's position among the distinct */
+} fla_runs;
+
+/* True when so many rows can be numbered. */
+bool fla_runs_can_hold(size_t rows);
+
+/*
+ * Sort rows, whose buckets are known to fit int64.  Clear in any case.
+ * Returns FLA_OK, FLA_ERR_MEMORY or FLA_ERR_CANCELLED.
+ */
+fla_status fla_runs_build(fla_runs *runs, fla_context *context, fla_run *run,
+                          const fla_model *model, const fla_matrix *rows);
+void fla_runs_clear(fla_runs *runs);
+
+/* The rank of a bucket in a table; its table's n when no row has it. */
+uint32_t fla_runs_rank(const fla_run_table *table, int64_t bucket);
+
+/* Bytes that runs of so many rows take, but for the distinct buckets. */
+uint64_t fla_runs_bytes(const fla_runs *runs);
+
+#endif
