@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-C_FILES := $(shell find include src python/ext tests/c examples -name '*.[ch]')
+C_FILES := $(shell find include src python/ext tests/c examples bench -name '*.[ch]')
 CORE := $(shell find include src python/ext -name '*.[ch]') CMakeLists.txt pyproject.toml
 PACKAGE := $(shell find python/fast_lsh_ann -name '*.py*' -not -name '*.pyc')
 

@@ -60,7 +60,8 @@ static void *read_part(void *argument)
     return NULL;
 }
 
-/* Seconds of each of `rounds` reads of words[0..n); returns a sum that keeps them alive. */
+/* Seconds of each of `rounds` reads of words[0..n); returns a sum that keeps them alive.
+ */
 uint64_t read_rows(const uint64_t *words, size_t n, int threads, int rounds,
                    double *seconds)
 {

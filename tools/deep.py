@@ -96,7 +96,7 @@ def old_processor() -> None:
 
 
 def aarch64() -> None:
-    """Run the C tests, cross-compiled, on an emulated 64-bit Arm: the scalar tier."""
+    """Run the C tests, cross-compiled, on an emulated 64-bit Arm: its own tier too."""
     emulator = f"{tool('qemu-aarch64')};-L;/usr/aarch64-linux-gnu"
     folder = build(
         "aarch64",

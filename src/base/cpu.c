@@ -2,6 +2,8 @@
 #if defined(__linux__)
 #define _GNU_SOURCE /* sched_getaffinity */
 #include <sched.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
 #endif
 
 #include "base/cpu.h"
@@ -24,6 +26,28 @@ static bool has_avx_vnni(void)
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && a >= 1 &&
            __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
 }
+
+/*
+ * Leaf 7, EDX bits 24 (tiles) and 25 (int8); XCR0 bits 17 and 18 once the system keeps
+ * tiles; and Linux's permission for the larger of the two (its x86 documentation, "Using
+ * XSTATE features in user space applications").
+ */
+static bool has_amx(void)
+{
+#if defined(__linux__)
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    unsigned a, b, c, d;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d >> 24 & 3) != 3)
+        return false;
+    if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & bit_OSXSAVE) == 0)
+        return false;
+    __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    return (a >> 17 & 3) == 3 &&
+           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+#else
+    return false;
+#endif
+}
 #endif
 
 uint32_t fla_cpu_detect(void)
@@ -39,6 +63,11 @@ uint32_t fla_cpu_detect(void)
         have |= FLA_CPU_AVX512_VNNI;
     if (has_avx_vnni())
         have |= FLA_CPU_AVX_VNNI;
+    if (has_amx())
+        have |= FLA_CPU_AMX;
+#elif defined(__aarch64__) && defined(__linux__)
+    if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0)
+        have |= FLA_CPU_NEON_DOT;
 #endif
     return have;
 }

@@ -9,9 +9,14 @@ enum {
     FLA_CPU_AVX512 = 1u << 1, /* AVX-512 F, BW, DQ, VL */
     FLA_CPU_AVX512_VNNI = 1u << 2,
     FLA_CPU_AVX_VNNI = 1u << 3,
+    FLA_CPU_AMX = 1u << 4,      /* tiles and their int8 products */
+    FLA_CPU_NEON_DOT = 1u << 5, /* dot products of 64-bit Arm */
 };
 
-/* Instruction sets that both the processor and the operating system offer. */
+/*
+ * Instruction sets that both the processor and the operating system offer.  Linux lends a
+ * process the tiles of AMX when it asks, which this does; for all its threads, for good.
+ */
 uint32_t fla_cpu_detect(void);
 
 /*

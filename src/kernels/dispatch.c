@@ -8,10 +8,15 @@
 /* The last tier needs nothing, so an unforced search always ends. */
 static const fla_kernels tiers[] = {
 #if defined(__x86_64__)
+    {"amx", FLA_CPU_AVX512 | FLA_CPU_AVX512_VNNI | FLA_CPU_AMX, &fla_floats_avx512,
+     &fla_codes_amx},
     {"avx512_vnni", FLA_CPU_AVX512 | FLA_CPU_AVX512_VNNI, &fla_floats_avx512,
      &fla_codes_avx512_vnni},
-    {"avx512", FLA_CPU_AVX512, &fla_floats_avx512, &fla_codes_scalar},
-    {"avx2", FLA_CPU_AVX2, &fla_floats_avx2, &fla_codes_scalar},
+    {"avx512", FLA_CPU_AVX512, &fla_floats_avx512, &fla_codes_avx512},
+    {"avx_vnni", FLA_CPU_AVX2 | FLA_CPU_AVX_VNNI, &fla_floats_avx2, &fla_codes_avx_vnni},
+    {"avx2", FLA_CPU_AVX2, &fla_floats_avx2, &fla_codes_avx2},
+#elif defined(__aarch64__)
+    {"neon_dot", FLA_CPU_NEON_DOT, &fla_floats_scalar, &fla_codes_neon},
 #endif
     {"scalar", 0, &fla_floats_scalar, &fla_codes_scalar},
 };

@@ -374,36 +374,41 @@ static void project(const double *group, size_t dim, const double *vectors, size
 
 /*
  * Pairs in lanes: the squares of D_LANES coordinates of D_LANES pairs are transposed, so
- * that every lane adds its own pair's squares, j ascending.
+ * that every lane adds its own pair's squares, j ascending.  Vectors of pairs take turns,
+ * so that one's additions hide the other's latency.
  */
-#define FLA_DISTANCE(load_row, load_query, one_row, one_query)                   \
-    const size_t whole = dim - dim % D_LANES;                                    \
-    for (size_t first = 0; first < FLA_PAIRS; first += D_LANES) {                \
-        vd sum = vd_zero();                                                      \
-        for (size_t j = 0; j < whole; j += D_LANES) {                            \
-            vd block[D_LANES];                                                   \
-            UNROLL                                                               \
-            for (size_t i = 0; i < D_LANES; i++) {                               \
-                const vd difference = vd_sub(load_row(rows[first + i], j),       \
-                                             load_query(queries[first + i], j)); \
-                block[i] = vd_mul(difference, difference);                       \
-            }                                                                    \
-            vd_transpose(block);                                                 \
-            UNROLL                                                               \
-            for (size_t i = 0; i < D_LANES; i++)                                 \
-                sum = vd_add(sum, block[i]);                                     \
-        }                                                                        \
-        vd_storeu(distances + first, sum);                                       \
-        for (size_t i = first; i < first + D_LANES; i++) {                       \
-            double total = distances[i];                                         \
-            for (size_t j = whole; j < dim; j++) {                               \
-                const double difference =                                        \
-                    one_row(rows[i], j) - one_query(queries[i], j);              \
-                const double square = difference * difference;                   \
-                total += square;                                                 \
-            }                                                                    \
-            distances[i] = sqrt(total);                                          \
-        }                                                                        \
+#define FLA_DISTANCE(load_row, load_query, one_row, one_query)                         \
+    const size_t whole = dim - dim % D_LANES;                                          \
+    vd sum[FLA_PAIRS / D_LANES];                                                       \
+    UNROLL                                                                             \
+    for (size_t h = 0; h < FLA_PAIRS / D_LANES; h++)                                   \
+        sum[h] = vd_zero();                                                            \
+    for (size_t j = 0; j < whole; j += D_LANES) {                                      \
+        UNROLL                                                                         \
+        for (size_t h = 0; h < FLA_PAIRS / D_LANES; h++) {                             \
+            vd block[D_LANES];                                                         \
+            UNROLL                                                                     \
+            for (size_t i = 0; i < D_LANES; i++) {                                     \
+                const vd difference = vd_sub(load_row(rows[h * D_LANES + i], j),       \
+                                             load_query(queries[h * D_LANES + i], j)); \
+                block[i] = vd_mul(difference, difference);                             \
+            }                                                                          \
+            vd_transpose(block);                                                       \
+            UNROLL                                                                     \
+            for (size_t i = 0; i < D_LANES; i++)                                       \
+                sum[h] = vd_add(sum[h], block[i]);                                     \
+        }                                                                              \
+    }                                                                                  \
+    for (size_t h = 0; h < FLA_PAIRS / D_LANES; h++)                                   \
+        vd_storeu(distances + h * D_LANES, sum[h]);                                    \
+    for (size_t i = 0; i < FLA_PAIRS; i++) {                                           \
+        double total = distances[i];                                                   \
+        for (size_t j = whole; j < dim; j++) {                                         \
+            const double difference = one_row(rows[i], j) - one_query(queries[i], j);  \
+            const double square = difference * difference;                             \
+            total += square;                                                           \
+        }                                                                              \
+        distances[i] = sqrt(total);                                                    \
     }
 
 #define ROW_F32(row, j) vd_load_f32((const float *)(row) + (j))

@@ -152,7 +152,7 @@ typedef struct fla_hit {
  *
  * tile     a coded tile, aligned.
  * bias     [64], aligned.
- * queries  [n_queries x steps x 4], aligned.
+ * queries  [n_queries x steps x 4], of any alignment.
  * limits   [n_queries]; a row passes with score >= limit.
  * hits     room for n_queries; queries ascend, counting from 0.
  *
@@ -196,7 +196,10 @@ extern const fla_code_kernels fla_codes_scalar;
 #if defined(__x86_64__)
 extern const fla_float_kernels fla_floats_avx2, fla_floats_avx512;
 extern const fla_code_kernels fla_codes_avx2, fla_codes_avx_vnni;
-extern const fla_code_kernels fla_codes_avx512, fla_codes_avx512_vnni;
+extern const fla_code_kernels fla_codes_avx512, fla_codes_avx512_vnni, fla_codes_amx;
+fla_check_codes_fn fla_check_codes_avx512_vnni; /* which fla_codes_amx shares */
+#elif defined(__aarch64__)
+extern const fla_code_kernels fla_codes_neon;
 #endif
 
 typedef struct fla_kernels {

@@ -17,9 +17,12 @@ print(json.dumps({**info, "checksum": workload.checksum()}))
 """
 
 # CPU flags, as Linux names them, that call for a tier.
+AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
 NEEDED = {
-    "avx512_vnni": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"},
-    "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"},
+    "amx": AVX512 | {"avx512_vnni", "amx_tile", "amx_int8"},
+    "avx512_vnni": AVX512 | {"avx512_vnni"},
+    "avx512": AVX512,
+    "avx_vnni": {"avx2", "fma", "avx_vnni"},
     "avx2": {"avx2", "fma"},
 }
 
