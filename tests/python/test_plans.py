@@ -78,7 +78,7 @@ def test_every_plan_finds_the_same(min_collisions: int) -> None:
 
 
 def test_many_queries_in_one_big_bucket() -> None:
-    rows = np.repeat(workload.rows(200, 16), 40, axis=0)
+    rows = np.repeat(workload.rows(400, 16), 40, axis=0)
     model = fast_lsh_ann.BucketedRandomProjectionLSH(0.002, 3, 7).fit(rows)
     index = model.index(rows)
     wanted = index.nearest_neighbors(rows, 7, plan="dense")
