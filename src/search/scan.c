@@ -364,12 +364,22 @@ static size_t check_hits(fla_scan *scan, size_t hits, size_t t)
     return left;
 }
 
+/* Hits fall on records in no order that the hardware could follow. */
+static void fetch_records(const fla_layer *full, size_t t, size_t tiles)
+{
+    const size_t bytes = full->steps * FLA_STEP * FLA_TILE;
+    const uint8_t *records = fla_layer_tile(full, t);
+    for (size_t i = 0; t < tiles && i < bytes; i += FLA_ALIGNMENT)
+        fla_prefetch_l2(records + i);
+}
+
 static fla_status scan_codes(fla_scan *scan, size_t t, uint64_t exceptions)
 {
     const fla_base *base = scan->base;
     fla_status status = FLA_OK;
     size_t hits;
     if (fla_base_has_prefix(base)) {
+        fetch_records(&base->full, t + 1, base->tiles);
         hits =
             filter_tile(scan, &base->brief, &scan->queries->brief, scan->brief_limits, t);
         hits = check_hits(scan, hits, t);
