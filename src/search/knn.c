@@ -351,8 +351,7 @@ static void seed_task(fla_job *job, void *arg, size_t task, unsigned worker)
     const size_t n = fla_size_min(left, SEED_QUERIES);
     double radius[SEED_QUERIES];
     (void)worker;
-    if (!fla_seed_radii(knn->context->kernels, push->base, &knn->queries, first, n,
-                        knn->k, radius)) {
+    if (!fla_seed_radii(push->base, &knn->queries, first, n, knn->k, radius)) {
         fla_job_fail(job, FLA_ERR_MEMORY);
         return;
     }

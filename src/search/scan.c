@@ -336,11 +336,17 @@ static fla_status merge_hits(fla_scan *scan, size_t hits, uint64_t exceptions)
     return status;
 }
 
+/* Codes suit the kernels that the base was coded for, whatever the search's are. */
+static const fla_code_kernels *code_kernels(const fla_scan *scan)
+{
+    return scan->base->quantizer.kernels->codes;
+}
+
 static size_t filter_tile(fla_scan *scan, const fla_layer *layer,
                           const fla_coded_queries *queries, const int32_t *limits,
                           size_t t)
 {
-    return scan->kernels->codes->filter(
+    return code_kernels(scan)->filter(
         fla_layer_tile(layer, t), layer->bias + t * FLA_TILE, layer->steps,
         fla_coded_query(queries, scan->first), scan->n, limits, scan->hits);
 }
@@ -354,7 +360,7 @@ static size_t check_hits(fla_scan *scan, size_t hits, size_t t)
     size_t left = 0;
     for (size_t h = 0; h < hits; h++) {
         const fla_hit hit = scan->hits[h];
-        const uint64_t rows = scan->kernels->codes->check(
+        const uint64_t rows = code_kernels(scan)->check(
             records, bias, full->steps,
             fla_coded_query(&scan->queries->full, scan->first + hit.query),
             scan->code_limits[hit.query], hit.rows);

@@ -58,9 +58,8 @@ static int32_t select_score(const int32_t *scores, size_t n, size_t k)
     return (int32_t)low;
 }
 
-bool fla_seed_radii(const fla_kernels *kernels, const fla_base *base,
-                    const fla_queries *queries, size_t first, size_t n, size_t k,
-                    double *radius)
+bool fla_seed_radii(const fla_base *base, const fla_queries *queries, size_t first,
+                    size_t n, size_t k, double *radius)
 {
     const size_t sets = lane_sets(k), tiles = sample_tiles(base, k);
     const size_t lanes = sets * FLA_TILE;
@@ -77,9 +76,9 @@ bool fla_seed_radii(const fla_kernels *kernels, const fla_base *base,
         const int32_t *bias;
         const size_t t = (size_t)((double)i * (samples / (double)tiles)); /* spread */
         const uint8_t *tile = fla_base_sample(base, t, &bias);
-        kernels->codes->best(tile, bias, base->full.steps,
-                             fla_coded_query(&queries->full, first), n,
-                             best + i % sets * FLA_TILE, lanes);
+        base->quantizer.kernels->codes->best(tile, bias, base->full.steps,
+                                             fla_coded_query(&queries->full, first), n,
+                                             best + i % sets * FLA_TILE, lanes);
     }
     for (size_t q = 0; q < n; q++)
         radius[q] = fla_code_radius(select_score(best + q * lanes, lanes, k),

@@ -16,8 +16,7 @@ bool fla_seed_pays(const fla_base *base, size_t k);
  *
  * Returns false when there is no memory.
  */
-bool fla_seed_radii(const fla_kernels *kernels, const fla_base *base,
-                    const fla_queries *queries, size_t first, size_t n, size_t k,
-                    double *radius);
+bool fla_seed_radii(const fla_base *base, const fla_queries *queries, size_t first,
+                    size_t n, size_t k, double *radius);
 
 #endif

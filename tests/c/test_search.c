@@ -174,6 +174,38 @@ static void neighbors_are_the_naive_ones_in_any_blocks_plans_threads_and_tiers(v
     }
 }
 
+/* Codes of one tier mean nothing to the kernels of another. */
+static void an_index_serves_contexts_of_any_tier(void)
+{
+    const char *tiers[16];
+    const size_t n_tiers = fla_simd_tiers(tiers, 16);
+    const fla_matrix rows = matrix(base, N, 0), queries = matrix(asked, Q, 0);
+    fla_context *with[16];
+    fla_error err;
+    answer want, got;
+    naive_neighbors(1, &want);
+    for (size_t t = 0; t < n_tiers; t++) {
+        const fla_context_options options = {sizeof options, 1, tiers[t]};
+        CHECK(fla_context_create(&options, &with[t], &err) == FLA_OK, "context");
+    }
+    for (size_t made = 0; made < n_tiers; made++) {
+        fla_index *index;
+        CHECK(fla_index_create(with[made], NULL, model, &rows, &index, &err) == FLA_OK,
+              "index");
+        for (size_t t = 0; t < n_tiers; t++) {
+            CHECK(fla_nearest_neighbors(index, with[t], NULL, &queries, K, NULL,
+                                        got.indices[0], got.distances[0], Q * K,
+                                        got.counts, &err) == FLA_OK,
+                  "search");
+            CHECK(memcmp(&got, &want, sizeof got) == 0, "made by %s, searched by %s",
+                  tiers[made], tiers[t]);
+        }
+        fla_index_free(index);
+    }
+    for (size_t t = 0; t < n_tiers; t++)
+        fla_context_free(with[t]);
+}
+
 static void k_beyond_the_rows_pads(void)
 {
     enum { MANY = 400 };
@@ -631,6 +663,7 @@ int main(void)
 {
     make_data();
     RUN(neighbors_are_the_naive_ones_in_any_blocks_plans_threads_and_tiers);
+    RUN(an_index_serves_contexts_of_any_tier);
     RUN(k_beyond_the_rows_pads);
     RUN(joins_are_the_naive_ones);
     RUN(left_blocks_join_like_one);
