@@ -267,7 +267,7 @@ class LSHIndex:
             sample of the rows.  "short_form": coordinates that are filtered first, 0 where
             all are.  "row_bytes": read of each row by a dense filter.  "bytes": the same
             of all rows.  "dense_seconds", "bucket_seconds": about what each plan would
-            take on a processor with VNNI.  "tier", "threads": what would run.
+            take.  "tier", "threads": what would run.
 
         Raises
         ------

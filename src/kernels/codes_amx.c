@@ -267,6 +267,7 @@ static void best(const uint8_t *tile, const int32_t *bias, size_t steps,
 
 /* Single rows are no work for tiles; processors that have them have VNNI. */
 const fla_code_kernels fla_codes_amx = {
+    .step_time = 0.0028F,
     .code_max = 127,
     .code_offset = 128,
     .filter = filter,

@@ -8,8 +8,8 @@
 enum { QUERIES = 4, ROWS = 2, CHAINS = 2, AT_ONCE = 2 };
 
 /*
- * Stored codes are at most 64 + 63, a query's magnitudes 63: a pair of products is at
- * most 2 * 127 * 63 = 16,002, and two steps' pairs together 32,004 < 2^15, so no 16-bit
+ * Stored codes are at most 64 + 63, a query's magnitudes 64: a pair of products is at
+ * most 2 * 127 * 64 = 16,256, and two steps' pairs together 32,512 < 2^15, so no 16-bit
  * sum saturates or wraps.
  */
 static inline vi vi_multiply_add(vi sum, const vi rows[AT_ONCE], const vi query[AT_ONCE],
@@ -24,6 +24,7 @@ static inline vi vi_multiply_add(vi sum, const vi rows[AT_ONCE], const vi query[
 #include "kernels/codes_lanes.h"
 
 const fla_code_kernels fla_codes_avx2 = {
+    .step_time = 0.0239F,
     .code_max = 63,
     .code_offset = 64,
     .filter = filter,

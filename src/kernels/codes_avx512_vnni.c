@@ -30,6 +30,7 @@ uint64_t fla_check_codes_avx512_vnni(const uint8_t *records, const int32_t *bias
 }
 
 const fla_code_kernels fla_codes_avx512_vnni = {
+    .step_time = 0.0077F,
     .code_max = 127,
     .code_offset = 128,
     .filter = filter,

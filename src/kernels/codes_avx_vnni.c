@@ -19,6 +19,7 @@ static inline vi vi_multiply_add(vi sum, const vi rows[AT_ONCE], const vi query[
 #include "kernels/codes_lanes.h"
 
 const fla_code_kernels fla_codes_avx_vnni = {
+    .step_time = 0.0155F,
     .code_max = 127,
     .code_offset = 128,
     .filter = filter,

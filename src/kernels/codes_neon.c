@@ -46,6 +46,7 @@ static inline vi vi_multiply_add(vi sum, const vi rows[AT_ONCE], const vi query[
 #include "kernels/codes_lanes.h"
 
 const fla_code_kernels fla_codes_neon = {
+    .step_time = 0.0155F,
     .code_max = 127,
     .code_offset = 0,
     .filter = filter,

@@ -62,6 +62,7 @@ static uint64_t check_codes(const uint8_t *records, const int32_t *bias, size_t 
 }
 
 const fla_code_kernels fla_codes_scalar = {
+    .step_time = 1.0F,
     .code_max = 127,
     .code_offset = 128,
     .filter = filter_codes,

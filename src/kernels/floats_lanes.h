@@ -123,15 +123,15 @@ typedef struct sums {
 } sums;
 
 /* Code up to four coordinates of one vector of rows: a 32-bit lane a row. */
-INLINE vi encode_step(const float *values, size_t n, vf scale, vf reciprocal, vf most,
-                      sums *sum)
+INLINE vi encode_step(const float *values, size_t n, vf scale, vf reciprocal, vf least,
+                      vf most, sums *sum)
 {
     vi step = vi_zero();
     vf squares = vf_zero();
     for (size_t j = 0; j < n; j++) {
         const vf value = vf_load(values + j * FLA_GROUP);
         vf code = vf_round(vf_mul(value, reciprocal));
-        code = vf_min(vf_max(code, vf_sub(vf_zero(), most)), most); /* NaN: some code */
+        code = vf_min(vf_max(code, least), most); /* NaN: some code */
         const vf residual = vf_fnma(code, scale, value);
         sum->residual = vf_fma(residual, residual, sum->residual);
         sum->length = vf_fma(value, value, sum->length);
@@ -144,7 +144,7 @@ INLINE vi encode_step(const float *values, size_t n, vf scale, vf reciprocal, vf
 
 /* How one group is encoded. */
 typedef struct coder {
-    vf scale, reciprocal, most;
+    vf scale, reciprocal, least, most;
     vi offset;
 } coder;
 
@@ -155,10 +155,11 @@ INLINE void encode_run(const coder *by, const float *values, size_t first, size_
     sums run = {vf_zero(), vf_zero(), total->squares};
     for (size_t j = first; j < end; j += FLA_STEP) {
         const float *at = values + j * FLA_GROUP;
-        const vi step =
-            end - j >= FLA_STEP
-                ? encode_step(at, FLA_STEP, by->scale, by->reciprocal, by->most, &run)
-                : encode_step(at, end - j, by->scale, by->reciprocal, by->most, &run);
+        const vi step = end - j >= FLA_STEP
+                            ? encode_step(at, FLA_STEP, by->scale, by->reciprocal,
+                                          by->least, by->most, &run)
+                            : encode_step(at, end - j, by->scale, by->reciprocal,
+                                          by->least, by->most, &run);
         vi_store(codes + j * FLA_GROUP, vi_add_bytes(step, by->offset));
     }
     total->residual = vf_add(total->residual, run.residual);
@@ -169,8 +170,8 @@ INLINE void encode_run(const coder *by, const float *values, size_t first, size_
 static void encode(const float *group, size_t dim, float scale, int32_t code_max,
                    int32_t code_offset, uint8_t *codes, fla_residue *residue)
 {
-    const coder by = {vf_set1(scale), vf_set1(1 / scale), vf_set1((float)code_max),
-                      vi_set1_bytes((char)code_offset)};
+    const coder by = {vf_set1(scale), vf_set1(1 / scale), vf_set1((float)(-code_max - 1)),
+                      vf_set1((float)code_max), vi_set1_bytes((char)code_offset)};
     for (size_t lane = 0; lane < FLA_GROUP; lane += F_LANES) {
         sums total = {vf_zero(), vf_zero(), vi_zero()};
         for (size_t j = 0; j < dim; j += FLA_RUN)

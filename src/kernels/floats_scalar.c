@@ -45,9 +45,10 @@ static double pack_f64(const void *const rows[FLA_GROUP],
 
 static int32_t nearest_code(float value, float reciprocal, int32_t code_max)
 {
-    const float most = (float)code_max, code = nearbyintf(value * reciprocal);
-    if (!(code > -most)) /* NaN too */
-        return -code_max;
+    const float least = (float)(-code_max - 1), most = (float)code_max;
+    const float code = nearbyintf(value * reciprocal);
+    if (!(code > least)) /* NaN too */
+        return -code_max - 1;
     return code < most ? (int32_t)code : code_max;
 }
 

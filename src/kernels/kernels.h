@@ -67,8 +67,9 @@ typedef struct fla_residue {
 
 /*
  * Code a packed float32 group: code = value / scale, near enough to the nearest whole
- * number, clamped to code_max; stored with code_offset added; coordinates past dim have
- * code 0.  Values that are not finite get some code and a residual that is not finite.
+ * number, clamped to -code_max - 1 and code_max; stored with code_offset added;
+ * coordinates past dim have code 0.  Values that are not finite get some code and a
+ * residual that is not finite.
  *
  * scale  > 0 with a finite reciprocal.
  * codes  a coded group of (dim + 3) / 4 steps, aligned.
@@ -182,7 +183,9 @@ typedef uint64_t fla_check_codes_fn(const uint8_t *records, const int32_t *bias,
                                     uint64_t rows);
 
 typedef struct fla_code_kernels {
-    int32_t code_max;    /* codes lie in [-code_max, code_max] */
+    float step_time;  /* about the nanoseconds of a step of a pair (bench/kernels.c on a
+                         Zen 5; amx and neon_dot are guesses): for choosing plans */
+    int32_t code_max; /* codes lie in [-code_max - 1, code_max] */
     int32_t code_offset; /* base rows are stored as the low byte of code + code_offset */
     fla_filter_codes_fn *filter;
     fla_best_codes_fn *best;

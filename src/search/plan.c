@@ -7,9 +7,9 @@
 
 enum { SAMPLE_ROWS = 2048, SAMPLE_QUERIES = 64 };
 
-/* Nanoseconds with VNNI (bench/README.md): a step and a pair of a dense scan; fetching a
-   candidate, and a coordinate of it. */
-static const double STEP_TIME = 0.0083, PAIR_TIME = 0.015;
+/* Nanoseconds (bench/README.md): what a pair of a dense scan takes besides its steps;
+   a coordinate of the float32 filter; fetching a candidate, and a coordinate of it. */
+static const double PAIR_TIME = 0.02, FLOAT_TIME = 0.0104;
 static const double FETCH_TIME = 6, COORDINATE_TIME = 0.025;
 
 static bool collide(const int64_t *a, const int64_t *b, size_t tables)
@@ -69,7 +69,10 @@ size_t fla_plan_steps(const fla_base *base)
 
 double fla_plan_dense_time(const fla_base *base)
 {
-    return STEP_TIME * (double)fla_plan_steps(base) + PAIR_TIME;
+    if (!base->coded)
+        return FLOAT_TIME * (double)base->rows.dim;
+    const double step = (double)base->quantizer.kernels->codes->step_time;
+    return step * (double)fla_plan_steps(base) + PAIR_TIME;
 }
 
 double fla_plan_candidate_time(const fla_base *base)

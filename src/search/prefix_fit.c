@@ -24,9 +24,9 @@ enum {
 static const size_t SIZES[] = {16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192};
 enum { N_SIZES = sizeof SIZES / sizeof SIZES[0], SHARE = 3 };
 
-/* Nanoseconds with VNNI (bench/kernels.c): a step of a pair, the rest of a pair, and a
-   pair that passes; other processors take longer for all of them alike. */
-static const double STEP_TIME = 0.0083, PAIR_TIME = 0.015;
+/* Nanoseconds (bench/README.md): what a pair takes besides its steps, and a pair that
+   passes. */
+static const double PAIR_TIME = 0.02;
 static const double CHECK_TIME = 2, CHECK_COORDINATE_TIME = 0.015;
 /* Of what one stage costs: preparing short forms must be repaid too. */
 static const double WORTH = 0.7;
@@ -205,7 +205,8 @@ static size_t choose(const survey *s)
     size_t within[N_SIZES] = {0}, best = 0;
     double error[N_SIZES], reach[N_SIZES];
     const double pairs = (double)(ASKED * s->sample.n);
-    double least = WORTH * (STEP_TIME * (double)(s->sample.dim / FLA_STEP) + PAIR_TIME);
+    const double step = (double)s->kernels->codes->step_time;
+    double least = WORTH * (step * (double)(s->sample.dim / FLA_STEP) + PAIR_TIME);
     for (size_t i = 0; i < N_SIZES && SIZES[i] <= s->most; i++)
         error[i] = code_error(s, SIZES[i] - 1);
     for (size_t q = 0; q < ASKED; q++) {
@@ -216,7 +217,7 @@ static size_t choose(const survey *s)
     }
     const double check = CHECK_TIME + CHECK_COORDINATE_TIME * (double)s->sample.dim;
     for (size_t i = 0; i < N_SIZES && SIZES[i] <= s->most; i++) {
-        const double time = STEP_TIME * (double)(SIZES[i] / FLA_STEP) + PAIR_TIME +
+        const double time = step * (double)(SIZES[i] / FLA_STEP) + PAIR_TIME +
                             (double)within[i] / pairs * check;
         if (time < least) {
             least = time;

@@ -189,8 +189,8 @@ static void fit(fla_quantizer *quantizer, sample *s)
 {
     const int32_t code_max = quantizer->kernels->codes->code_max;
     const range seen = survey(s);
-    if (seen.whole && seen.most - seen.least <= 2.0 * code_max) {
-        const double middle = floor((seen.least + seen.most) / 2);
+    if (seen.whole && seen.most - seen.least <= 2.0 * code_max + 1) {
+        const double middle = ceil((seen.least + seen.most) / 2);
         for (size_t j = 0; j < quantizer->dim; j++)
             quantizer->centre[j] = (float)middle;
         quantizer->scale = 1;

@@ -71,13 +71,13 @@ static int32_t code_of(int kind, int32_t most, bool query)
         case ALL_PLUS:
             return most;
         case ALL_MINUS:
-            return -most;
+            return -most - 1;
         case OPPOSITE:
-            return query ? -most : most;
+            return query ? -most - 1 : most;
         case CORNERS:
-            return data_next() % 2 == 0 ? most : -most;
+            return data_next() % 2 == 0 ? most : -most - 1;
         default:
-            return (int32_t)(data_next() % (uint64_t)(2 * most + 1)) - most;
+            return (int32_t)(data_next() % (uint64_t)(2 * most + 2)) - most - 1;
     }
 }
 
@@ -338,11 +338,11 @@ static void check_row(const char *name, const encoding *e, const float *group, s
     double residual = 0, length = 0;
     const double most = e->code_max, scale = (double)e->scale;
     for (size_t j = 0; j < (e->dim + 3) / FLA_STEP * FLA_STEP; j++) {
-        /* the code that is stored as this byte; it lies in [-127, 127] */
+        /* the code that is stored as this byte; it lies in [-128, 127] */
         const uint8_t stored = codes[place(0, i, 0) + j / FLA_STEP * 64 + j % FLA_STEP];
         const int32_t code = (int8_t)(uint8_t)(stored - e->code_offset);
         const double value = j < e->dim ? (double)group[j * FLA_GROUP + i] : 0;
-        const double exact = fmax(-most, fmin(most, value / scale));
+        const double exact = fmax(-most - 1, fmin(most, value / scale));
         CHECK(fabs(code - exact) <= (j < e->dim ? 0.5001 : 0),
               "%s dim %zu row %zu: code %d of %g", name, e->dim, i, code, exact);
         squares += code * code;

@@ -116,3 +116,9 @@ def test_the_default_index_stays_small(dim: int) -> None:
         assert usage["runs"] == 0
         assert usage["index"] <= 1.4 * rows.shape[0] * dim
         assert usage["rows"] == rows.nbytes
+
+
+def test_an_empty_index_explains_itself() -> None:
+    index, _ = selective_index(0)
+    assert index.explain(5)["plan"] == "dense"
+    assert index.memory_usage()["index"] == 0
