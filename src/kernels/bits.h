@@ -19,10 +19,10 @@ static inline void fla_prefetch(const void *row, size_t bytes)
         __builtin_prefetch((const char *)row + i);
 }
 
-/* Fetch a cache line, but not as far as the first level. */
-static inline void fla_prefetch_l2(const void *line)
+/* Fetch a cache line that is needed later, not as far as the first levels. */
+static inline void fla_prefetch_far(const void *line)
 {
-    __builtin_prefetch(line, 0, 2);
+    __builtin_prefetch(line, 0, 1);
 }
 
 #endif

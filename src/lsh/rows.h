@@ -10,6 +10,12 @@ static inline const void *fla_row(const fla_matrix *rows, size_t i)
     return (const char *)rows->data + (ptrdiff_t)i * rows->row_stride_bytes;
 }
 
+/* Bytes of a row's coordinates. */
+static inline size_t fla_row_bytes(const fla_matrix *rows)
+{
+    return rows->dim * (rows->dtype == FLA_F32 ? sizeof(float) : sizeof(double));
+}
+
 /* Coordinate j of a row, widened to double; the row may be unaligned. */
 double fla_row_value(const fla_matrix *rows, size_t i, size_t j);
 

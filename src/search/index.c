@@ -91,10 +91,10 @@ fla_status fla_index_measure(const fla_index *index, fla_index_memory *out,
         fla_check_struct(out->struct_size, sizeof *out, "fla_index_memory", err);
     if (status != FLA_OK)
         return status;
-    const uint64_t n = base->rows.rows, dim = base->rows.dim, tiles = base->tiles;
+    const uint64_t dim = base->rows.dim, tiles = base->tiles;
     const uint64_t samples = base->sample != NULL ? fla_base_samples(base) : 0;
     *out = (fla_index_memory){.struct_size = sizeof *out};
-    out->rows = n * dim * (base->rows.dtype == FLA_F32 ? sizeof(float) : sizeof(double));
+    out->rows = (uint64_t)base->rows.rows * fla_row_bytes(&base->rows);
     out->codes = layer_bytes(&base->full, base->tiles) +
                  (base->exceptions != NULL ? tiles * sizeof *base->exceptions : 0);
     if (fla_base_has_prefix(base))

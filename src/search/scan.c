@@ -203,9 +203,8 @@ fla_status fla_scan_flush(fla_scan *scan)
 fla_status fla_scan_add(fla_scan *scan, size_t query, size_t row)
 {
     const fla_matrix *base = &scan->base->rows;
-    const size_t value = base->dtype == FLA_F32 ? sizeof(float) : sizeof(double);
     fla_scan_pairs *pairs = &scan->pairs;
-    fla_prefetch(fla_row(base, row), scan->dim * value);
+    fla_prefetch(fla_row(base, row), fla_row_bytes(base));
     pairs->query[pairs->n] = query;
     pairs->row[pairs->n++] = row;
     return pairs->n == FLA_SCAN_PAIRS ? decide(scan) : FLA_OK;
@@ -351,15 +350,22 @@ static size_t filter_tile(fla_scan *scan, const fla_layer *layer,
         fla_coded_query(queries, scan->first), scan->n, limits, scan->hits);
 }
 
-/* Of the hits of short forms, those of the rows themselves. */
+/*
+ * Of the hits of short forms, those of the rows themselves.  Hits fall on records in no
+ * order that the hardware could follow: between them the next tile's are fetched.
+ */
 static size_t check_hits(fla_scan *scan, size_t hits, size_t t)
 {
     const fla_layer *full = &scan->base->full;
     const uint8_t *records = fla_layer_tile(full, t);
     const int32_t *bias = full->bias + t * FLA_TILE;
-    size_t left = 0;
+    const bool last = t + 1 == scan->base->tiles;
+    const size_t lines = last ? 0 : full->steps * FLA_STEP * FLA_TILE / FLA_ALIGNMENT;
+    size_t left = 0, line = 0;
     for (size_t h = 0; h < hits; h++) {
         const fla_hit hit = scan->hits[h];
+        for (; line * hits < lines * (h + 1); line++)
+            fla_prefetch_far(fla_layer_tile(full, t + 1) + line * FLA_ALIGNMENT);
         const uint64_t rows = code_kernels(scan)->check(
             records, bias, full->steps,
             fla_coded_query(&scan->queries->full, scan->first + hit.query),
@@ -370,22 +376,12 @@ static size_t check_hits(fla_scan *scan, size_t hits, size_t t)
     return left;
 }
 
-/* Hits fall on records in no order that the hardware could follow. */
-static void fetch_records(const fla_layer *full, size_t t, size_t tiles)
-{
-    const size_t bytes = full->steps * FLA_STEP * FLA_TILE;
-    const uint8_t *records = fla_layer_tile(full, t);
-    for (size_t i = 0; t < tiles && i < bytes; i += FLA_ALIGNMENT)
-        fla_prefetch_l2(records + i);
-}
-
 static fla_status scan_codes(fla_scan *scan, size_t t, uint64_t exceptions)
 {
     const fla_base *base = scan->base;
     fla_status status = FLA_OK;
     size_t hits;
     if (fla_base_has_prefix(base)) {
-        fetch_records(&base->full, t + 1, base->tiles);
         hits =
             filter_tile(scan, &base->brief, &scan->queries->brief, scan->brief_limits, t);
         hits = check_hits(scan, hits, t);
