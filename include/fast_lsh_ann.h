@@ -377,8 +377,8 @@ FLA_API void fla_neighbor_lists_free(fla_neighbor_lists *lists); /* NULL is fine
  *           means every candidate.
  * out       NULL on failure; the caller frees it with fla_neighbor_lists_free.
  *
- * Memory grows with the number of neighbors returned (at most 40 bytes each on the way),
- * not with that of candidates.
+ * Memory grows with the number of neighbors returned (32 bytes each on the way, and as
+ * many for the longest lists while they are sorted), not with that of candidates.
  *
  * Returns FLA_OK, FLA_ERR_ARGUMENT (radius, err->row is its place; min_collisions without
  * a model), FLA_ERR_SHAPE, FLA_ERR_NONFINITE or FLA_ERR_RANGE (err->argument is
@@ -427,7 +427,7 @@ FLA_API FLA_CHECKED fla_status fla_similarity_join(
  *              does: a pair is searched from one side only.
  * out          NULL on failure; the caller frees it with fla_pairs_free.
  *
- * Memory grows with the number of pairs.
+ * Memory grows with the number of pairs: 40 bytes each on the way.
  *
  * Returns as fla_similarity_join, and FLA_ERR_NONFINITE or FLA_ERR_RANGE for rows of the
  * side that is given (err->argument is "left" or "right").

@@ -3,8 +3,8 @@
 
 #include "base/alloc.h"
 
-/* Doubling from few, as most tasks find few; up to 768 KiB, which the heap gives back. */
-enum { FIRST_PAIRS = 1 << 6, MOST_PAIRS = 1 << 15 };
+/* Doubling from few, as most tasks find few, up to 4 MiB, which are huge pages. */
+enum { FIRST_PAIRS = 1 << 6, MOST_PAIRS = 1 << 18 };
 
 static bool add_chunk(fla_found *found)
 {

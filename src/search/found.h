@@ -6,9 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A query and a base row, by their places; the distance between them. */
+/* A query and a base row, counted from the task's first ones; the distance of the two. */
 typedef struct fla_found_pair {
-    size_t query, row;
+    uint32_t query, row;
     double distance;
 } fla_found_pair;
 

@@ -9,6 +9,7 @@ enum {
     PREPARE_QUERIES = 128,      /* queries a task prepares */
     TASKS_PER_THREAD = 16,      /* at least: evens out their lengths */
     RANGE_ROWS = 16 * FLA_TILE, /* least rows of a range */
+    MOST_RANGE_ROWS = 1 << 30,  /* so that 32 bits count them */
 };
 
 /* ---- cutting ------------------------------------------------------------------- */
@@ -30,7 +31,8 @@ static void cut(fla_within *within)
     const size_t ranges =
         fla_size_parts((size_t)within->threads * TASKS_PER_THREAD, blocks);
     const size_t even = fla_size_parts(fla_size_parts(rows, ranges), FLA_TILE) * FLA_TILE;
-    within->range_rows = even < RANGE_ROWS ? RANGE_ROWS : even;
+    within->range_rows =
+        even < RANGE_ROWS ? RANGE_ROWS : fla_size_min(even, MOST_RANGE_ROWS);
     within->ranges = fla_size_parts(rows, within->range_rows);
 }
 
@@ -69,6 +71,7 @@ static void prepare_task(fla_job *job, void *arg, size_t task, unsigned worker)
 
 typedef struct visit_arg {
     const fla_within *within;
+    int64_t first_row; /* the range's first, by its number */
     fla_found *found;
     uint64_t count;
 } visit_arg;
@@ -83,15 +86,14 @@ static fla_status keep(fla_scan *scan, size_t query, size_t n, const int64_t *ro
 {
     visit_arg *visit = scan->arg;
     const fla_within *within = visit->within;
-    const int64_t first_row = within->base->rows.first_row;
     for (size_t i = 0; i < n; i++) {
         if (within->strict && !(distances[i] < scan->radius[query]))
             continue;
         visit->count++;
         if (within->count)
             continue;
-        const fla_found_pair pair = {within->batch_first + scan->first + query,
-                                     (size_t)(rows[i] - first_row), distances[i]};
+        const fla_found_pair pair = {
+            (uint32_t)query, (uint32_t)(rows[i] - visit->first_row), distances[i]};
         if (!fla_found_add(visit->found, pair))
             return FLA_ERR_MEMORY;
     }
@@ -119,7 +121,8 @@ static void scan_task(fla_job *job, void *arg, size_t task, unsigned worker)
     const size_t above = first_above(within, within->batch.rows.first_row + (int64_t)q);
     const size_t first = above < start ? start : fla_size_min(above, start + rows);
     const size_t done = within->batch_first / within->block * within->ranges;
-    visit_arg visit = {within, &within->found[done + task], 0};
+    visit_arg visit = {within, within->base->rows.first_row + (int64_t)start,
+                       &within->found[done + task], 0};
     fla_job_advance(job, (uint64_t)(first - start) * n);
     if (first == start + rows)
         return;
@@ -200,62 +203,74 @@ typedef struct taking {
     size_t *next; /* [lists]: how many pairs, then where the next one goes */
 } taking;
 
-static size_t list_of(const taking *work, const fla_found_pair *pair)
+/* The finds of one task: where its queries and rows begin. */
+typedef struct task_finds {
+    fla_found *found;
+    size_t query, row;
+} task_finds;
+
+/* The i-th task of those that fill a group of lists. */
+static task_finds finds_of(const taking *work, size_t group, size_t i)
 {
-    return work->lists->by_row ? pair->row : pair->query;
+    const fla_within *within = work->within;
+    const size_t block = work->lists->by_row ? i : group;
+    const size_t range = work->lists->by_row ? group : i;
+    return (task_finds){&within->found[block * within->ranges + range],
+                        block * within->block, range * within->range_rows};
 }
 
-/* The i-th task's finds of those that fill a group of lists. */
-static fla_found *found_of(const taking *work, size_t group, size_t i)
+static void count_pairs(taking *work, const task_finds *finds, const fla_found_chunk *c)
 {
-    const size_t ranges = work->within->ranges;
-    return &work->within
-                ->found[work->lists->by_row ? i * ranges + group : group * ranges + i];
+    const bool by_row = work->lists->by_row;
+    size_t *next = work->next + (by_row ? finds->row : finds->query);
+    for (size_t p = 0; p < c->n; p++)
+        next[by_row ? c->pairs[p].row : c->pairs[p].query]++;
 }
 
-static void count_pair(taking *work, const fla_found_pair *pair)
+static void place_pairs(taking *work, const task_finds *finds, const fla_found_chunk *c)
 {
-    work->next[list_of(work, pair)]++;
+    const fla_within *within = work->within;
+    const fla_within_lists *lists = work->lists;
+    const int64_t query = within->queries->first_row + (int64_t)finds->query;
+    const int64_t row = within->base->rows.first_row + (int64_t)finds->row;
+    size_t *next = work->next + (lists->by_row ? finds->row : finds->query);
+    for (size_t p = 0; p < c->n; p++) {
+        const fla_found_pair *pair = &c->pairs[p];
+        const size_t place = next[lists->by_row ? pair->row : pair->query]++;
+        if (lists->owners != NULL)
+            lists->owners[place] = lists->by_row ? row + pair->row : query + pair->query;
+        lists->others[place] = lists->by_row ? query + pair->query : row + pair->row;
+        lists->distances[place] = pair->distance;
+    }
 }
 
-static void place_pair(taking *work, const fla_found_pair *pair)
-{
-    fla_within_lists *lists = work->lists;
-    const int64_t row = work->within->base->rows.first_row + (int64_t)pair->row;
-    const int64_t query = work->within->queries->first_row + (int64_t)pair->query;
-    const size_t place = work->next[list_of(work, pair)]++;
-    if (lists->owners != NULL)
-        lists->owners[place] = lists->by_row ? row : query;
-    lists->others[place] = lists->by_row ? query : row;
-    lists->distances[place] = pair->distance;
-}
+typedef void visit_chunk(taking *work, const task_finds *finds, const fla_found_chunk *c);
 
 static void visit_group(taking *work, size_t group, fla_job *job, unsigned worker,
-                        void (*visit)(taking *, const fla_found_pair *), bool last)
+                        visit_chunk *visit, bool last)
 {
     const fla_within *within = work->within;
     const size_t tasks = work->lists->by_row ? within->blocks : within->ranges;
     for (size_t i = 0; i < tasks; i++) {
-        fla_found *found = found_of(work, group, i);
-        for (const fla_found_chunk *c = found->first; c != NULL; c = c->next) {
+        const task_finds finds = finds_of(work, group, i);
+        for (const fla_found_chunk *c = finds.found->first; c != NULL; c = c->next) {
             if (fla_job_stopped(job, worker))
                 return;
-            for (size_t p = 0; p < c->n; p++)
-                visit(work, &c->pairs[p]);
+            visit(work, &finds, c);
         }
         if (last)
-            fla_found_clear(found);
+            fla_found_clear(finds.found);
     }
 }
 
 static void count_task(fla_job *job, void *arg, size_t task, unsigned worker)
 {
-    visit_group(arg, task, job, worker, count_pair, false);
+    visit_group(arg, task, job, worker, count_pairs, false);
 }
 
 static void place_task(fla_job *job, void *arg, size_t task, unsigned worker)
 {
-    visit_group(arg, task, job, worker, place_pair, true);
+    visit_group(arg, task, job, worker, place_pairs, true);
 }
 
 fla_status fla_within_take(fla_within *within, const fla_call *call,
