@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import scipy.sparse
+import workload
 from checks import assert_same_lists
 from fast_lsh_ann import BucketedRandomProjectionLSH, LSHIndex, RadiusNeighbors
 
@@ -111,6 +112,27 @@ def test_any_number_of_queries_is_as_one_by_one(queries: int) -> None:
         alone = index.radius_neighbors(asked[query : query + 1], 1.0)
         np.testing.assert_array_equal(found[query][0], alone.indices)
         np.testing.assert_array_equal(found[query][1], alone.distances)
+
+
+def test_short_forms_lose_no_neighbor() -> None:
+    """Rows near a surface of few dimensions are filtered by a few directions first."""
+    rows = workload.curved_rows()
+    index, queries = workload.index_of(rows), rows[::700]
+    assert index.memory_usage()["short_forms"] > 0
+    radii = index.nearest_neighbors(queries, 30, exact=True).distances[:, -1]
+    everything = np.ones((len(queries), len(rows)), dtype=bool)
+    for strict in (False, True):
+        found = index.radius_neighbors(queries, radii, exact=True, strict=strict)
+        expected = oracle.radius_neighbors(
+            rows, queries, radii, everything, strict=strict
+        )
+        assert_same_lists(found, expected)
+        assert len(found.indices) == len(queries) * (29 if strict else 30)
+    chunks = index.similarity_join_chunks(queries, threshold=radii[0], exact=True)
+    pairs = oracle.similarity_join(rows, queries, float(radii[0]), everything.T)
+    assert [pair for chunk in chunks for pair in chunk] == list(
+        zip(*(column.tolist() for column in pairs), strict=True)
+    )
 
 
 # ---- the result ------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Every operation on fixed data, for tests that run it under other circumstances."""
 
 import hashlib
+from functools import cache
 from typing import Any
 
 import fast_lsh_ann
@@ -49,11 +50,15 @@ def checksum(n: int = 3_000) -> str:
             digest.update(lists.indptr.tobytes() + lists.indices.tobytes())
             digest.update(lists.distances.tobytes())
     base, queries = curved_rows(), curved_rows()[::700]
-    found = index_of(base).nearest_neighbors(queries, 10, exact=True)
+    index = index_of(base)
+    found = index.nearest_neighbors(queries, 10, exact=True)
     digest.update(found.indices.tobytes() + found.distances.tobytes())
+    lists = index.radius_neighbors(queries, float(found.distances.max()), exact=True)
+    digest.update(lists.indices.tobytes() + lists.distances.tobytes())
     return digest.hexdigest()
 
 
+@cache  # also because a forked child cannot rely on its parent's BLAS
 def curved_rows(n: int = 17_000, dim: int = 160) -> Rows:
     """Rows near a surface of few dimensions, so many that short forms pay."""
     random = np.random.default_rng(5)
