@@ -7,7 +7,7 @@
  *   fla_model     parameters and unit vectors; immutable, shared freely between threads
  *   fla_index     checked rows; immutable, shared freely between threads
  *   fla_knn       neighbors of resident queries among rows pushed block by block
- *   fla_join      pairs between resident right rows and left rows pushed block by block
+ *   fla_join      pairs of right rows that stay and left rows, block by block
  *
  * A knn or a join is used by one thread at a time.  A computing function also takes an
  * fla_call: threads, cancellation and progress of that one call.
@@ -232,7 +232,8 @@ typedef struct fla_search_options {
     uint64_t min_collisions; /* hash tables that must collide; 0: every row is a candidate
                                 (exact search), and no model is needed */
     fla_plan plan;           /* neighbors; the last two need a model and collisions */
-    bool strict;             /* joins: distance < threshold, as Spark, instead of <= */
+    bool strict;             /* joins: distance < threshold, as Spark, instead of <=;
+                                radius searches likewise */
     bool upper;              /* joins of rows with themselves: left < right only */
 } fla_search_options;
 
@@ -354,6 +355,40 @@ FLA_API FLA_CHECKED fla_status fla_knn_finish(fla_knn *knn, const fla_call *call
                                               fla_error *err);
 FLA_API void fla_knn_free(fla_knn *knn); /* NULL is fine */
 
+/* ---- neighbors within a radius -------------------------------------------------- */
+
+/* Lists of neighbors, all in one: those of query i are at indptr[i] .. indptr[i + 1] - 1.
+ */
+typedef struct fla_neighbor_lists {
+    size_t queries;
+    int64_t *indptr;   /* [queries + 1], from 0 */
+    int64_t *indices;  /* [indptr[queries]]; row numbers */
+    double *distances; /* [indptr[queries]] */
+} fla_neighbor_lists;
+
+FLA_API void fla_neighbor_lists_free(fla_neighbor_lists *lists); /* NULL is fine */
+
+/*
+ * All candidates of each query among an index's rows whose distance is at most a radius
+ * (below it with options->strict), each list by (distance, row).
+ *
+ * queries   [q x dim], borrowed for the call.
+ * radius    [n_radius], n_radius 1 or q: one for all queries, or one each; >= 0, +inf
+ *           means every candidate.
+ * out       NULL on failure; the caller frees it with fla_neighbor_lists_free.
+ *
+ * Memory grows with the number of neighbors returned (32 bytes each on the way, and as
+ * many for the longest lists while they are sorted), not with that of candidates.
+ *
+ * Returns FLA_OK, FLA_ERR_ARGUMENT (radius, err->row is its place; min_collisions without
+ * a model), FLA_ERR_SHAPE, FLA_ERR_NONFINITE or FLA_ERR_RANGE (err->argument is
+ * "queries"), FLA_ERR_MEMORY, FLA_ERR_CANCELLED.
+ */
+FLA_API FLA_CHECKED fla_status fla_radius_neighbors(
+    const fla_index *index, fla_context *context, const fla_call *call,
+    const fla_matrix *queries, const double *radius, size_t n_radius,
+    const fla_search_options *options, fla_neighbor_lists **out, fla_error *err);
+
 /* ---- similarity join ----------------------------------------------------------- */
 
 typedef struct fla_pair {
@@ -385,9 +420,49 @@ FLA_API FLA_CHECKED fla_status fla_similarity_join(
     fla_pair_sink *sink, void *sink_arg, fla_error *err);
 
 /*
- * The same with the left rows pushed in blocks of ascending row numbers against right
- * rows that stay.  Each push meets the whole right side, and its pairs leave before it
- * returns.
+ * The same for rows on one side that need no index, and the pairs collected.
+ *
+ * left, right  [m x dim], borrowed for the call.  The side that is NULL is the index's;
+ *              both NULL join the index with itself, which costs half of what the sink
+ *              does: a pair is searched from one side only.
+ * out          NULL on failure; the caller frees it with fla_pairs_free.
+ *
+ * Memory grows with the number of pairs: 40 bytes each on the way.
+ *
+ * Returns as fla_similarity_join, and FLA_ERR_NONFINITE or FLA_ERR_RANGE for rows of the
+ * side that is given (err->argument is "left" or "right").
+ */
+typedef struct fla_pairs {
+    size_t n;
+    int64_t *left, *right; /* [n] */
+    double *distances;     /* [n] */
+} fla_pairs;
+
+FLA_API FLA_CHECKED fla_status
+fla_pairs_collect(const fla_index *index, fla_context *context, const fla_call *call,
+                  const fla_matrix *left, const fla_matrix *right, double threshold,
+                  const fla_search_options *options, fla_pairs **out, fla_error *err);
+FLA_API void fla_pairs_free(fla_pairs *pairs); /* NULL is fine */
+
+/*
+ * Only their number; nothing is kept.
+ *
+ * rows   [m x dim]; NULL joins the index with itself.
+ * count  0 on failure.
+ *
+ * Returns as fla_pairs_collect, rows being "right".
+ */
+FLA_API FLA_CHECKED fla_status fla_pairs_count(const fla_index *index,
+                                               fla_context *context, const fla_call *call,
+                                               const fla_matrix *rows, double threshold,
+                                               const fla_search_options *options,
+                                               uint64_t *count, fla_error *err);
+
+/*
+ * A join that goes on step by step.  Either its left rows are pushed, in blocks of
+ * ascending row numbers against right rows that stay: each push meets the whole right
+ * side, and its pairs leave before it returns.  Or both sides are there, and pairs are
+ * taken as they are wanted.  After any failure it can only be freed.
  */
 typedef struct fla_join fla_join;
 
@@ -403,6 +478,24 @@ FLA_API FLA_CHECKED fla_status fla_join_create(fla_context *context, const fla_c
 FLA_API FLA_CHECKED fla_status fla_join_push(fla_join *join, const fla_call *call,
                                              const fla_matrix *left, fla_pair_sink *sink,
                                              void *sink_arg, fla_error *err);
+
+/* Arguments and status as fla_similarity_join; context and indexes must outlive the join.
+ */
+FLA_API FLA_CHECKED fla_status fla_join_open(const fla_index *left, fla_context *context,
+                                             const fla_index *right, double threshold,
+                                             const fla_search_options *options,
+                                             fla_join **out, fla_error *err);
+
+/*
+ * Take the next pairs of a join that was opened, in order.
+ *
+ * most   how many, at most; >= 1.
+ * pairs  valid until the next call on the join.
+ * n      0 at the end and after it.
+ */
+FLA_API FLA_CHECKED fla_status fla_join_next(fla_join *join, const fla_call *call,
+                                             size_t most, const fla_pair **pairs,
+                                             size_t *n, fla_error *err);
 FLA_API void fla_join_free(fla_join *join); /* NULL is fine */
 
 /* ---- Arrow --------------------------------------------------------------------- */

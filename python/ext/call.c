@@ -183,3 +183,10 @@ int ext_output(PyObject *object, char kind, size_t count, Py_buffer *buffer)
         return refuse(buffer, "the output is of another size");
     return 0;
 }
+
+int ext_doubles(PyObject *object, Py_buffer *buffer)
+{
+    if (PyObject_GetBuffer(object, buffer, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) < 0)
+        return -1;
+    return is_kind(buffer, 'd') ? 0 : refuse(buffer, "float64 numbers are wanted");
+}

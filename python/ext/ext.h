@@ -58,6 +58,9 @@ int ext_rows(PyObject *object, int64_t first_row, Py_buffer *buffer, fla_matrix 
 /* Borrow a writable contiguous buffer of count items of format 'd' or 'q'. */
 int ext_output(PyObject *object, char kind, size_t count, Py_buffer *buffer);
 
+/* Borrow a contiguous buffer of float64 to read, of any length. */
+int ext_doubles(PyObject *object, Py_buffer *buffer);
+
 /* arrow.c: what the method table in module.c lists */
 PyObject *ext_stream_open(PyObject *module, PyObject *stream);
 PyObject *ext_stream_next(PyObject *module, PyObject *reader);

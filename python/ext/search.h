@@ -18,6 +18,10 @@ PyObject *ext_index_neighbors(PyObject *module, PyObject *args);
 PyObject *ext_index_measure(PyObject *module, PyObject *capsule);
 PyObject *ext_index_explain(PyObject *module, PyObject *args);
 PyObject *ext_rows_neighbors(PyObject *module, PyObject *args);
-PyObject *ext_index_join(PyObject *module, PyObject *args);
+PyObject *ext_index_pairs(PyObject *module, PyObject *args);
+PyObject *ext_index_pair_count(PyObject *module, PyObject *args);
+PyObject *ext_index_radius(PyObject *module, PyObject *args);
+PyObject *ext_join_open(PyObject *module, PyObject *args);
+PyObject *ext_join_next(PyObject *module, PyObject *args);
 
 #endif

@@ -19,7 +19,7 @@ from fast_lsh_ann.model import (
     BucketedRandomProjectionLSH,
     BucketedRandomProjectionLSHModel,
 )
-from fast_lsh_ann.results import Neighbors, Pairs
+from fast_lsh_ann.results import Neighbors, Pairs, RadiusNeighbors
 
 __all__ = [
     "BucketedRandomProjectionLSH",
@@ -29,6 +29,7 @@ __all__ = [
     "LSHIndex",
     "Neighbors",
     "Pairs",
+    "RadiusNeighbors",
     "SimdInfo",
     "__version__",
     "create_sample_delta",

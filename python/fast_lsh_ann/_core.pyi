@@ -12,12 +12,13 @@ class _Capsule(Protocol): ...
 
 Model: TypeAlias = _Capsule
 Index: TypeAlias = _Capsule
+Join: TypeAlias = _Capsule
 StreamReader: TypeAlias = _Capsule
 ArrowSchema: TypeAlias = _Capsule  # PyCapsule "arrow_schema"
 ArrowArray: TypeAlias = _Capsule  # PyCapsule "arrow_array"
 ArrowStream: TypeAlias = _Capsule  # PyCapsule "arrow_array_stream"
 Progress: TypeAlias = Callable[[int, int], object] | None
-# What view_rows and index_join give: an owner of memory, and where the values are.
+# What view_rows gives: an owner of memory, and where the values are.
 Memory: TypeAlias = tuple[_Capsule, int]
 
 __version__: str
@@ -62,9 +63,13 @@ def index_measure(index: Index, /) -> tuple[int, int, int, int, int]: ...
 def index_explain(
     index: Index, n_queries: int, min_collisions: int, plan: int, /
 ) -> tuple[int, float, int, int, float, float]: ...
-def index_join(
-    left: Index,
-    right: Index | None,
+
+# An index and rows that need none, on the side that is said; None: the index itself.
+# Pairs, their owner, and where left int64, right int64 and distances float64 are.
+def index_pairs(
+    index: Index,
+    rows: Any | None,
+    rows_are_left: bool,
     threshold: float,
     min_collisions: int,
     strict: bool,
@@ -72,7 +77,45 @@ def index_join(
     progress: Progress,
     name: str,
     /,
-) -> tuple[int, Memory, Memory, Memory]: ...  # pairs; left int64, right int64, distance
+) -> tuple[int, _Capsule, int, int, int]: ...
+def index_pair_count(
+    index: Index,
+    rows: Any | None,
+    threshold: float,
+    min_collisions: int,
+    strict: bool,
+    upper: bool,
+    progress: Progress,
+    name: str,
+    /,
+) -> int: ...
+
+# A join whose pairs are taken in order, as many as the outputs hold; fewer at the end.
+def join_open(
+    left: Index,
+    right: Index | None,
+    threshold: float,
+    min_collisions: int,
+    strict: bool,
+    upper: bool,
+    /,
+) -> Join: ...
+def join_next(
+    join: Join, left: Any, right: Any, distances: Any, progress: Progress, /
+) -> int: ...
+
+# Neighbors, their owner, and where indptr int64 [queries + 1], indices int64 and
+# distances float64 are.  radius: float64, one or one a query.
+def index_radius(
+    index: Index,
+    queries: Any,
+    radius: Any,
+    min_collisions: int,
+    strict: bool,
+    progress: Progress,
+    name: str,
+    /,
+) -> tuple[int, _Capsule, int, int, int]: ...
 def rows_neighbors(
     model: Model | None,
     rows: Any,

@@ -212,6 +212,37 @@ def as_threshold(value: Any) -> float:
     return threshold
 
 
+def as_radius(value: Any, queries: int) -> NDArray[np.float64]:
+    """Give distances of at least 0, one or one for each query; infinity is one.
+
+    Raises
+    ------
+    InputTypeError
+        If it is neither a number nor a 1-D array of numbers.
+    DimensionError
+        If an array is not as long as there are queries.
+    ParameterError
+        If a distance is negative or NaN.
+    """
+    if isinstance(value, (bool, str, bytes)) or np.ndim(value) == 0:
+        radius = as_real(value, "radius")
+        if not radius >= 0:
+            raise ParameterError(f"radius must be 0 or more, got {radius}")
+        return np.array([radius])
+    radii = _as_array(value, "radius").astype(np.float64)
+    if radii.shape != (queries,):
+        raise DimensionError(
+            f"radius: wanted a number, or one for each of {queries} queries, "
+            f"got shape {radii.shape}"
+        )
+    bad = np.flatnonzero(~(radii >= 0))
+    if len(bad):
+        raise ParameterError(
+            f"radius must be 0 or more, got {radii[bad[0]]} for query {bad[0]}"
+        )
+    return radii
+
+
 def as_upper(self_pairs: str, one_side: bool) -> bool:
     """Read ``self_pairs``: True for pairs with left < right only.
 

@@ -1,5 +1,7 @@
 """Running the core's searches and giving their outputs a shape."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import memory_array
 from fast_lsh_ann._progress import Progress, reporting
-from fast_lsh_ann.results import Neighbors, Pairs
+from fast_lsh_ann.results import Neighbors, Pairs, RadiusNeighbors
 
 
 def _outputs(
@@ -60,23 +62,106 @@ def search_index(
     return Neighbors(*outputs)
 
 
-def join_indexes(
+@dataclass(frozen=True)
+class JoinTerms:
+    """What makes a pair, whatever the sides: checked arguments of a join."""
+
+    threshold: float
+    min_collisions: int  # 0: exact
+    strict: bool
+    upper: bool
+
+    @property
+    def core(self) -> tuple[float, int, bool, bool]:
+        """The same in the order the extension takes."""
+        return self.threshold, self.min_collisions, self.strict, self.upper
+
+
+@dataclass(frozen=True)
+class JoinSides:
+    """An index, and rows that need none; None: the index itself is both sides."""
+
+    index: "_core.Index"
+    rows: NDArray[Any] | None
+    rows_are_left: bool
+    name: str  # of the rows, for errors
+
+
+def join_index(sides: JoinSides, terms: JoinTerms, progress: Progress) -> Pairs:
+    """Collect the pairs of a join."""
+    with reporting(progress, "similarity join") as report:
+        n, owner, *columns = _core.index_pairs(
+            sides.index, sides.rows, sides.rows_are_left, *terms.core, report, sides.name
+        )
+    left, right, distances = (
+        memory_array((owner, column), (n,), dtype)
+        for column, dtype in zip(columns, ("<i8", "<i8", "<f8"), strict=True)
+    )
+    return Pairs(left, right, distances)
+
+
+def join_rows(
+    model: "_core.Model | None",
+    left: NDArray[Any],
+    right: NDArray[Any] | None,
+    terms: JoinTerms,
+    progress: Progress,
+    names: tuple[str, str],
+) -> Pairs:
+    """Join rows that are not kept, by an index of the larger side; None: the same."""
+    if right is None:
+        sides = JoinSides(_core.index_new(model, left, names[0]), None, False, names[0])
+    elif len(left) > len(right):
+        sides = JoinSides(_core.index_new(model, left, names[0]), right, False, names[1])
+    else:
+        sides = JoinSides(_core.index_new(model, right, names[1]), left, True, names[0])
+    return join_index(sides, terms, progress)
+
+
+def count_pairs(sides: JoinSides, terms: JoinTerms, progress: Progress) -> int:
+    """Count the pairs of a join."""
+    with reporting(progress, "similarity join") as report:
+        return _core.index_pair_count(
+            sides.index, sides.rows, *terms.core, report, sides.name
+        )
+
+
+def join_chunks(
     left: "_core.Index",
     right: "_core.Index | None",
-    threshold: float,
+    terms: JoinTerms,
+    chunk_size: int,
+    progress: Progress,
+) -> Iterator[Pairs]:
+    """Join two indexes, or one with itself, so many pairs at a time."""
+    join = _core.join_open(left, right, *terms.core)
+    with reporting(progress, "similarity join") as report:
+        n = chunk_size
+        while n == chunk_size:
+            left, right = np.empty((2, chunk_size), dtype=np.int64)
+            distances = np.empty(chunk_size, dtype=np.float64)
+            n = _core.join_next(join, left, right, distances, report)
+            if n == chunk_size:
+                yield Pairs(left, right, distances)
+            elif n > 0:  # as much memory as it needs
+                yield Pairs(left[:n].copy(), right[:n].copy(), distances[:n].copy())
+
+
+def search_radius(
+    index: "_core.Index",
+    queries: NDArray[Any],
+    radius: NDArray[np.float64],
     min_collisions: int,
     strict: bool,
-    upper: bool,
     progress: Progress,
-    left_name: str,
-) -> Pairs:
-    """Join two indexes, or one with itself."""
-    with reporting(progress, "similarity join") as report:
-        n, *columns = _core.index_join(
-            left, right, threshold, min_collisions, strict, upper, report, left_name
+) -> RadiusNeighbors:
+    """Find all neighbors within a radius, one for all queries or one each."""
+    with reporting(progress, "radius neighbors") as report:
+        n, owner, indptr, indices, distances = _core.index_radius(
+            index, queries, radius, min_collisions, strict, report, "queries"
         )
-    return Pairs(
-        memory_array(columns[0], (n,), "<i8"),
-        memory_array(columns[1], (n,), "<i8"),
-        memory_array(columns[2], (n,), "<f8"),
+    return RadiusNeighbors(
+        memory_array((owner, indptr), (len(queries) + 1,), "<i8"),
+        memory_array((owner, indices), (n,), "<i8"),
+        memory_array((owner, distances), (n,), "<f8"),
     )

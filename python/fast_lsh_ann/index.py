@@ -1,5 +1,6 @@
 """Rows kept for repeated searches, and exact searches without a model."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,15 +12,26 @@ from fast_lsh_ann._inputs import (
     as_count,
     as_min_collisions,
     as_plan,
+    as_radius,
     as_rows,
     as_threshold,
     as_upper,
 )
 from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._runtime import simd_info
-from fast_lsh_ann._search import join_indexes, search_index, search_rows
+from fast_lsh_ann._search import (
+    JoinSides,
+    JoinTerms,
+    count_pairs,
+    join_chunks,
+    join_index,
+    join_rows,
+    search_index,
+    search_radius,
+    search_rows,
+)
 from fast_lsh_ann.errors import DimensionError, InputTypeError, ParameterError
-from fast_lsh_ann.results import Neighbors, Pairs
+from fast_lsh_ann.results import Neighbors, Pairs, RadiusNeighbors
 
 if TYPE_CHECKING:
     from fast_lsh_ann.model import BucketedRandomProjectionLSHModel
@@ -154,6 +166,85 @@ class LSHIndex:
             found.ids = _ids_of(self._ids, found.indices)
         return found
 
+    def radius_neighbors(
+        self,
+        queries: ArrayLike,
+        radius: ArrayLike,
+        *,
+        exact: bool = False,
+        min_collisions: int = 1,
+        strict: bool = False,
+        progress: Progress = False,
+    ) -> RadiusNeighbors:
+        """Find all candidates of each query within a radius, by (distance, row).
+
+        Parameters
+        ----------
+        queries : array_like, [q, dim]
+            Any real numeric type.
+        radius : float or array_like, [q]
+            At least 0, one for all queries or one for each; candidates with
+            ``distance <= radius`` are kept.  Infinity keeps every candidate.
+        exact : bool
+            Take every row as a candidate.
+        min_collisions : int
+            From 1 to the number of hash tables; must stay 1 with ``exact=True``.
+        strict : bool
+            Keep ``distance < radius`` instead.
+        progress : bool or callable
+            True for a bar after two seconds, or a function of (done, total).
+
+        Returns
+        -------
+        RadiusNeighbors
+            A list for each query, of any length.
+
+        Raises
+        ------
+        InputTypeError, DimensionError
+            If `queries` is not a 2-D array of real numbers of the model's dimension, or
+            `radius` is no number and not as long as there are queries.
+        InvalidVectorError
+            If a query holds NaN or infinity.
+        BucketRangeError
+            If a query's bucket does not fit in int64.
+        ParameterError
+            If `radius` or `min_collisions` is out of range.
+        OutOfMemoryError
+            If the neighbors do not fit in memory.
+
+        Notes
+        -----
+        O(q n dim) multiply-adds at worst; memory grows with the neighbors returned, not
+        with the candidates.
+
+        Examples
+        --------
+        >>> from fast_lsh_ann import BucketedRandomProjectionLSH
+        >>> rows = [[0.0], [2.0], [5.0], [6.0]]
+        >>> index = BucketedRandomProjectionLSH(bucket_length=100.0).fit(rows).index(rows)
+        >>> found = index.radius_neighbors([[4.5], [9.0]], radius=2.5, exact=True)
+        >>> found
+        RadiusNeighbors(2 queries, 3 found)
+        >>> found[0]
+        (array([2, 3, 1]), array([0.5, 1.5, 2.5]))
+        >>> found.indptr
+        array([0, 3, 3])
+        """
+        model = self._model
+        rows = as_rows(queries, "queries", model.dim)
+        found = search_radius(
+            self._core,
+            rows,
+            as_radius(radius, len(rows)),
+            as_min_collisions(min_collisions, model.num_hash_tables, exact),
+            strict,
+            progress,
+        )
+        if self._ids is not None:
+            found.ids = self._ids[found.indices]
+        return found
+
     def similarity_join(
         self,
         other: "LSHIndex | ArrayLike | None" = None,
@@ -204,20 +295,133 @@ class LSHIndex:
         O(n m dim) multiply-adds at worst; memory grows with the pairs returned, not with
         the candidates.
         """
-        if other is self:
-            other = None
-        model = self._model
-        limit = as_threshold(threshold)
-        needed = as_min_collisions(min_collisions, model.num_hash_tables, exact)
-        upper = as_upper(self_pairs, other is None)
-        if other is None:
+        sides, terms = self._join(
+            other, threshold, exact, min_collisions, strict, self_pairs
+        )
+        return join_index(sides, terms, progress)
+
+    def similarity_join_count(
+        self,
+        other: "LSHIndex | ArrayLike | None" = None,
+        *,
+        threshold: float,
+        exact: bool = False,
+        min_collisions: int = 1,
+        self_pairs: Literal["all", "upper"] = "all",
+        strict: bool = False,
+        progress: Progress = False,
+    ) -> int:
+        """Count the pairs of :meth:`similarity_join`, and keep none.
+
+        Parameters and errors are those of :meth:`similarity_join`.
+
+        Returns
+        -------
+        int
+
+        Examples
+        --------
+        >>> from fast_lsh_ann import BucketedRandomProjectionLSH
+        >>> rows = [[0.0], [2.0], [5.0], [6.0]]
+        >>> index = BucketedRandomProjectionLSH(bucket_length=100.0).fit(rows).index(rows)
+        >>> index.similarity_join_count(threshold=2.0, self_pairs="upper")
+        2
+        """
+        sides, terms = self._join(
+            other, threshold, exact, min_collisions, strict, self_pairs
+        )
+        return count_pairs(sides, terms, progress)
+
+    def similarity_join_chunks(
+        self,
+        other: "LSHIndex | ArrayLike | None" = None,
+        *,
+        threshold: float,
+        exact: bool = False,
+        min_collisions: int = 1,
+        self_pairs: Literal["all", "upper"] = "all",
+        strict: bool = False,
+        chunk_size: int = 1_000_000,
+        progress: Progress = False,
+    ) -> Iterator[Pairs]:
+        """Give the pairs of :meth:`similarity_join` in order, so many at a time.
+
+        For joins whose pairs do not fit in memory: nothing grows with their number.
+
+        Parameters and errors are those of :meth:`similarity_join`, and:
+
+        Parameters
+        ----------
+        chunk_size : int
+            Pairs of a chunk, at least 1; the last one may have fewer.
+
+        Yields
+        ------
+        Pairs
+            Never empty.
+
+        Notes
+        -----
+        Arguments are checked at once, the rows of `other` too; pairs are searched as
+        they are asked for.  A self-join of all pairs costs twice what
+        :meth:`similarity_join` does, which turns the pairs round that it has.
+
+        Examples
+        --------
+        >>> from fast_lsh_ann import BucketedRandomProjectionLSH
+        >>> rows = [[0.0], [2.0], [5.0], [6.0]]
+        >>> index = BucketedRandomProjectionLSH(bucket_length=100.0).fit(rows).index(rows)
+        >>> for chunk in index.similarity_join_chunks(threshold=2.0, chunk_size=4):
+        ...     print(len(chunk), chunk.distances.sum())
+        4 4.0
+        4 2.0
+        """
+        terms = self._terms(other, threshold, exact, min_collisions, strict, self_pairs)
+        size = as_count(chunk_size, "chunk_size", 1)
+        if other is None or other is self:
             right = None
         elif isinstance(other, LSHIndex):
             right = _same_scheme(self, other)._core
         else:
-            right = LSHIndex(model, other, name="other")._core
-        return join_indexes(
-            self._core, right, limit, needed, strict, upper, progress, "vectors"
+            right = LSHIndex(self._model, other, name="other")._core
+        return join_chunks(self._core, right, terms, size, progress)
+
+    def _join(
+        self,
+        other: "LSHIndex | ArrayLike | None",
+        threshold: float,
+        exact: bool,
+        min_collisions: int,
+        strict: bool,
+        self_pairs: str,
+    ) -> tuple[JoinSides, JoinTerms]:
+        """Check a join, and choose which side is searched: the larger index."""
+        terms = self._terms(other, threshold, exact, min_collisions, strict, self_pairs)
+        if other is None or other is self:
+            return JoinSides(self._core, None, False, "vectors"), terms
+        if not isinstance(other, LSHIndex):
+            rows = as_rows(other, "other", self._model.dim)
+            return JoinSides(self._core, rows, False, "other"), terms
+        if len(_same_scheme(self, other)) > len(self):
+            return JoinSides(other._core, self._rows, True, "vectors"), terms
+        return JoinSides(self._core, other._rows, False, "other"), terms
+
+    def _terms(
+        self,
+        other: object,
+        threshold: float,
+        exact: bool,
+        min_collisions: int,
+        strict: bool,
+        self_pairs: str,
+    ) -> JoinTerms:
+        """Check what a join is asked, but for its sides."""
+        tables = self._model.num_hash_tables
+        return JoinTerms(
+            as_threshold(threshold),
+            as_min_collisions(min_collisions, tables, exact),
+            strict,
+            as_upper(self_pairs, other is None or other is self),
         )
 
     def memory_usage(self) -> dict[str, int]:
@@ -425,7 +629,7 @@ def exact_similarity_join(
     limit = as_threshold(threshold)
     upper = as_upper(self_pairs, a is b)
     left = as_rows(a, "a")
-    right = left if a is b else as_rows(b, "b", left.shape[1] if len(left) else None)
-    left_index = _core.index_new(None, left, "a")
-    right_index = None if a is b else _core.index_new(None, right, "b")
-    return join_indexes(left_index, right_index, limit, 0, strict, upper, progress, "a")
+    dim = left.shape[1] if len(left) else None
+    right = None if a is b else as_rows(b, "b", dim)
+    terms = JoinTerms(limit, 0, strict, upper)
+    return join_rows(None, left, right, terms, progress, ("a", "b"))

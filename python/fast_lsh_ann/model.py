@@ -17,7 +17,7 @@ from fast_lsh_ann._inputs import (
     dim_of,
 )
 from fast_lsh_ann._progress import Progress
-from fast_lsh_ann._search import join_indexes, search_rows
+from fast_lsh_ann._search import JoinTerms, join_rows, search_rows
 from fast_lsh_ann.errors import InputTypeError, ParameterError
 from fast_lsh_ann.index import LSHIndex
 
@@ -442,18 +442,11 @@ class BucketedRandomProjectionLSHModel:
         limit = as_threshold(threshold)
         needed = as_min_collisions(min_collisions, self.num_hash_tables)
         upper = as_upper(self_pairs, same)
-        left = LSHIndex(self, vectors_a, name="vectors_a")
-        right = None if same else LSHIndex(self, vectors_b, name="vectors_b")
-        return join_indexes(
-            left._core,
-            None if right is None else right._core,
-            limit,
-            needed,
-            strict,
-            upper,
-            progress,
-            "vectors_a",
-        )[:]
+        left = as_rows(vectors_a, "vectors_a", self._dim)
+        right = None if same else as_rows(vectors_b, "vectors_b", self._dim)
+        terms = JoinTerms(limit, needed, strict, upper)
+        names = ("vectors_a", "vectors_b")
+        return join_rows(self._core, left, right, terms, progress, names)[:]
 
     def index(
         self, vectors: ArrayLike, ids: ArrayLike | None = None, *, copy: bool = False

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from fast_lsh_ann._arrow import batch_stream
 
-__all__ = ["Neighbors", "Pairs"]
+__all__ = ["Neighbors", "Pairs", "RadiusNeighbors"]
 
-# Neither class is a collections.abc.Sequence: frames would read one as rows of Python
+# None of them is a collections.abc.Sequence: frames would read one as rows of Python
 # objects rather than by Arrow.
 
 _BLOCK = 65536  # pairs made into Python objects at once while iterating
@@ -84,6 +84,68 @@ class Neighbors:
             ("rank", rank.astype(np.int64, copy=False)),
             ("neighbor", self.indices[found]),
             ("distance", self.distances[found]),
+        ]
+        return batch_stream(columns).__arrow_c_stream__(requested_schema)
+
+
+class RadiusNeighbors:
+    """All neighbors of a batch of queries within a radius.
+
+    It has a length, can be indexed and iterated: one pair of arrays per query, the rows
+    and their distances, nearest first.  The three arrays are a sparse matrix in CSR form:
+    ``scipy.sparse.csr_array((r.distances, r.indices, r.indptr), (queries, rows))``.
+    ``polars.DataFrame(neighbors)`` and every other Arrow consumer get one line per
+    neighbor: query, rank (from 0), neighbor, distance.
+
+    Attributes
+    ----------
+    indptr : ndarray of int64, [queries + 1]
+        The neighbors of query i are at ``indptr[i]`` up to, not including,
+        ``indptr[i + 1]``.
+    indices : ndarray of int64, [neighbors]
+        Row numbers, for each query by (distance, row).
+    distances : ndarray of float64, [neighbors]
+        Euclidean distances.
+    ids : ndarray or None, [neighbors]
+        The index's ids of the neighbors; None when the index has none.
+    """
+
+    __slots__ = ("distances", "ids", "indices", "indptr")
+
+    def __init__(
+        self,
+        indptr: NDArray[np.int64],
+        indices: NDArray[np.int64],
+        distances: NDArray[np.float64],
+        ids: NDArray[Any] | None = None,
+    ) -> None:
+        self.indptr = indptr
+        self.indices = indices
+        self.distances = distances
+        self.ids = ids
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def __getitem__(self, query: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        start, end = self.indptr[:-1][query], self.indptr[1:][query]
+        return self.indices[start:end], self.distances[start:end]
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        return (self[query] for query in range(len(self)))
+
+    def __repr__(self) -> str:
+        ids = "" if self.ids is None else ", with ids"
+        return f"RadiusNeighbors({len(self)} queries, {len(self.indices)} found{ids})"
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        counts = np.diff(self.indptr)
+        starts = np.repeat(self.indptr[:-1], counts)
+        columns: list[tuple[str, NDArray[Any]]] = [
+            ("query", np.repeat(np.arange(len(self)), counts)),
+            ("rank", np.arange(len(self.indices)) - starts),
+            ("neighbor", self.indices),
+            ("distance", self.distances),
         ]
         return batch_stream(columns).__arrow_c_stream__(requested_schema)
 

@@ -1,13 +1,17 @@
 /*
- * All pairs of left and right rows within a threshold, in (left, right) order.
+ * All pairs of left and right rows within a threshold, in (left, right) order and in
+ * bounded memory.
  *
  * Left rows are cut into groups, right rows into ranges; a task scans one range for one
- * group and keeps its pairs in a buffer of bounded size.  Tasks run in waves of a few per
- * thread; after each wave the calling thread hands the pairs on, group by group.  When a
- * buffer runs over, the wave is thrown away and repeated with smaller groups, down to one
- * left row against ranges that cannot overflow; groups grow again when pairs get rare.
+ * group and keeps its pairs, of bounded number, in order.  Tasks run in waves of several
+ * per thread; then the calling thread hands their pairs on, group by group.
+ *
+ * A task that finds more pairs than it may keep gives up, and the wave counts up to the
+ * group before; what follows is cut anew into smaller groups.  At last groups and ranges
+ * are so small that no task can find too many.  Groups grow again when pairs get rare.
  */
 #include <math.h>
+#include <stdatomic.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -19,20 +23,44 @@
 #include "search/scan.h"
 
 enum {
-    MAX_GROUP = 256,         /* left rows that share the packing of a right tile */
-    MIN_GROUP = 16,          /* fewer only when buffers run over */
-    TASKS_PER_THREAD = 4,    /* of a wave: evens out their lengths */
-    BUFFER_PAIRS = 1 << 17,  /* of a task: 3 MiB, twice while sorting */
-    FIRST_CAPACITY = 1 << 8, /* pairs a buffer begins with */
+    MAX_GROUP = 256,       /* left rows that share the reading of a right tile */
+    MIN_GROUP = 16,        /* fewer where tasks are cut so that none finds too many */
+    SHRINK = 4,            /* how many times smaller the next size of a group is */
+    TASKS_PER_THREAD = 16, /* of a wave: evens out their lengths */
+    TASK_PAIRS = 1 << 16,  /* a task keeps, at most: 1.5 MiB */
+    FIRST_PAIRS = 1 << 8,  /* a buffer begins with */
+    RANGE_ROWS = 16 * FLA_TILE, /* least rows of a range */
 };
 
-/* One task's pairs, sorted by (left, right) once the task is done. */
-typedef struct join_buffer {
-    fla_pair *pairs, *sorted;
-    size_t count, capacity, sorted_capacity;
-    size_t starts[MAX_GROUP + 1]; /* where each left row's pairs start among the sorted */
-    bool overflowed;
-} join_buffer;
+/* Pairs in memory that grows. */
+typedef struct pair_buffer {
+    fla_pair *pairs;
+    size_t n, capacity;
+} pair_buffer;
+
+/* What a task has found, by (left, right). */
+typedef struct join_task {
+    pair_buffer sorted;
+    size_t starts[MAX_GROUP + 1]; /* where each left row's pairs start */
+} join_task;
+
+typedef struct join_worker {
+    fla_scan scan;
+    pair_buffer found; /* by the task at hand, as they come */
+} join_worker;
+
+/* How a wave cuts the work. */
+typedef struct join_wave {
+    size_t first;         /* left row it begins with */
+    size_t group, groups; /* left rows of a group, and groups */
+    size_t row, end_row;  /* right rows it begins with, and ends before */
+    size_t range_rows, ranges;
+} join_wave;
+
+/* Which pair of a wave is handed on next. */
+typedef struct join_cursor {
+    size_t group, left, range, pair;
+} join_cursor;
 
 struct fla_join {
     fla_context *context;
@@ -42,99 +70,88 @@ struct fla_join {
     fla_base own;          /* prepared rows, unless an index has them */
     const fla_base *right; /* own or an index's */
     unsigned threads;
-    fla_scan *scans;      /* [threads] */
-    size_t tasks;         /* of a wave, at most */
-    join_buffer *buffers; /* [tasks] */
+    join_worker *workers; /* [threads] */
+    size_t most_tasks;    /* of a wave */
+    join_task *tasks;     /* [most_tasks] */
+    fla_matrix left;      /* what is being joined */
+    size_t group;         /* the next wave's; 0: so small that no task finds too many */
+    join_wave wave;       /* no groups: none is at hand */
+    _Atomic size_t whole; /* its groups before the first that found too many pairs */
+    join_cursor cursor;
+    bool opened; /* with an index on the left: its pairs are pulled */
     bool failed;
 };
 
 /* ---- buffers ------------------------------------------------------------------- */
 
-static bool reserve(fla_pair **pairs, size_t used, size_t *capacity, size_t wanted)
+static bool reserve(pair_buffer *buffer, size_t wanted)
 {
-    size_t grown = *capacity == 0 ? FIRST_CAPACITY : *capacity;
-    if (wanted <= *capacity)
+    size_t grown = buffer->capacity == 0 ? FIRST_PAIRS : buffer->capacity;
+    if (wanted <= buffer->capacity)
         return true;
     while (grown < wanted)
         grown *= 2;
-    fla_pair *room = fla_regrow(*pairs, used, grown, sizeof *room);
+    fla_pair *room = fla_regrow(buffer->pairs, buffer->n, grown, sizeof *room);
     if (room == NULL)
         return false;
-    *pairs = room;
-    *capacity = grown;
+    buffer->pairs = room;
+    buffer->capacity = grown;
     return true;
 }
 
 /* A counting sort by left row; each left row's pairs are in right order already. */
-static bool sort_pairs(join_buffer *buffer, int64_t first_left, size_t group)
+static bool sort_pairs(const pair_buffer *found, join_task *task, int64_t first_left,
+                       size_t group)
 {
-    size_t *starts = buffer->starts;
+    size_t *starts = task->starts;
     size_t next[MAX_GROUP];
-    if (!reserve(&buffer->sorted, 0, &buffer->sorted_capacity, buffer->count))
+    task->sorted.n = 0;
+    if (!reserve(&task->sorted, found->n))
         return false;
+    task->sorted.n = found->n;
     for (size_t g = 0; g <= group; g++)
         starts[g] = 0;
-    for (size_t i = 0; i < buffer->count; i++)
-        starts[buffer->pairs[i].left - first_left + 1]++;
+    for (size_t i = 0; i < found->n; i++)
+        starts[found->pairs[i].left - first_left + 1]++;
     for (size_t g = 0; g < group; g++) {
         starts[g + 1] += starts[g];
         next[g] = starts[g];
     }
-    for (size_t i = 0; i < buffer->count; i++)
-        buffer->sorted[next[buffer->pairs[i].left - first_left]++] = buffer->pairs[i];
+    for (size_t i = 0; i < found->n; i++)
+        task->sorted.pairs[next[found->pairs[i].left - first_left]++] = found->pairs[i];
     return true;
 }
 
 /* ---- one task ------------------------------------------------------------------ */
 
-/* What one push joins, and how the wave at hand cuts it. */
-typedef struct join_wave {
-    fla_join *join;
-    const fla_matrix *left;
-    fla_run run;
-    size_t first;      /* left row the wave begins with */
-    size_t group;      /* left rows of a group */
-    size_t groups;     /* of the wave */
-    size_t ranges;     /* right ranges per group in this wave */
-    size_t range_rows; /* a multiple of 64 */
-    size_t first_row;  /* right row the wave's ranges begin with */
-    size_t end_row;    /* and end before */
-} join_wave;
-
-static size_t group_rows(const join_wave *wave, size_t g)
+static size_t group_rows(const fla_join *join, size_t g)
 {
-    const size_t left = wave->left->rows - (wave->first + g * wave->group);
-    return fla_size_min(left, wave->group);
-}
-
-static bool within(const fla_join *join, double distance)
-{
-    return join->options.strict ? distance < join->threshold
-                                : distance <= join->threshold;
+    const join_wave *wave = &join->wave;
+    return fla_size_min(join->left.rows - (wave->first + g * wave->group), wave->group);
 }
 
 typedef struct join_visit {
     const fla_join *join;
-    join_buffer *buffer;
+    pair_buffer *found;
+    bool too_many;
 } join_visit;
 
-/* FLA_ERR_SINK stands for an overflow: a reason to end the task, not the join. */
 static fla_status keep_pairs(fla_scan *scan, size_t query, size_t n, const int64_t *rows,
                              const double *distances)
 {
-    const join_visit *visit = scan->arg;
-    join_buffer *buffer = visit->buffer;
+    join_visit *visit = scan->arg;
+    pair_buffer *found = visit->found;
     const int64_t left = scan->queries->rows.first_row + (int64_t)query;
     for (size_t i = 0; i < n; i++) {
-        if (!within(visit->join, distances[i]))
+        if (visit->join->options.strict && !(distances[i] < visit->join->threshold))
             continue;
-        if (buffer->count == BUFFER_PAIRS) {
-            buffer->overflowed = true;
-            return FLA_ERR_SINK;
+        if (found->n == TASK_PAIRS) {
+            visit->too_many = true;
+            return FLA_ERR_SINK; /* ends the task, not the join */
         }
-        if (!reserve(&buffer->pairs, buffer->count, &buffer->capacity, buffer->count + 1))
+        if (!reserve(found, found->n + 1))
             return FLA_ERR_MEMORY;
-        buffer->pairs[buffer->count++] = (fla_pair){left, rows[i], distances[i]};
+        found->pairs[found->n++] = (fla_pair){left, rows[i], distances[i]};
     }
     return FLA_OK;
 }
@@ -144,33 +161,32 @@ static size_t first_above(const fla_join *join, int64_t left)
 {
     if (!join->options.upper || left < join->right->rows.first_row)
         return 0;
-    const uint64_t skip = (uint64_t)(left - join->right->rows.first_row);
+    const uint64_t skip = (uint64_t)left - (uint64_t)join->right->rows.first_row;
     return skip >= join->right->rows.rows ? join->right->rows.rows
                                           : (size_t)(skip - skip % FLA_TILE);
 }
 
-static fla_status scan_group(join_wave *wave, const fla_queries *queries, size_t range,
-                             join_buffer *buffer, fla_job *job, unsigned worker)
+static fla_status scan_group(fla_join *join, const fla_queries *queries, size_t range,
+                             join_visit *visit, fla_job *job, unsigned worker)
 {
-    fla_join *join = wave->join;
-    fla_scan *scan = &join->scans[worker];
-    join_visit visit = {join, buffer};
-    const size_t start = wave->first_row + range * wave->range_rows;
-    const size_t left = wave->end_row - start;
-    const size_t end = start + fla_size_min(left, wave->range_rows);
+    const join_wave *wave = &join->wave;
+    fla_scan *scan = &join->workers[worker].scan;
+    const size_t start = wave->row + range * wave->range_rows;
+    const size_t end = start + fla_size_min(wave->end_row - start, wave->range_rows);
     const size_t above = first_above(join, queries->rows.first_row);
     const size_t first = above < start ? start : fla_size_min(above, end);
+    fla_job_advance(job, (uint64_t)(first - start) * queries->n);
+    if (first == end)
+        return FLA_OK;
     fla_scan_begin(scan, join->right, queries, 0, queries->n);
     for (size_t q = 0; q < queries->n; q++)
         fla_scan_set_radius(scan, q, join->threshold);
     scan->min_collisions = join->options.min_collisions;
     scan->upper = join->options.upper;
     scan->visit = keep_pairs;
-    scan->arg = &visit;
-    fla_job_advance(job, (uint64_t)(first - start) * queries->n);
-    if (first == end)
-        return FLA_OK;
-    return fla_scan_rows(scan, first, end - first, job, worker);
+    scan->arg = visit;
+    const fla_status status = fla_scan_rows(scan, first, end - first, job, worker);
+    return visit->too_many ? FLA_OK : status;
 }
 
 /* Check, bucket and code a group of left rows. */
@@ -187,21 +203,34 @@ static fla_status prepare_left(const fla_join *join, fla_queries *queries,
     return status;
 }
 
-static void join_task(fla_job *job, void *arg, size_t task, unsigned worker)
+static void note_too_many(fla_join *join, size_t g)
 {
-    join_wave *wave = arg;
-    fla_join *join = wave->join;
-    join_buffer *buffer = &join->buffers[task];
-    const size_t g = task / wave->ranges;
+    size_t whole = atomic_load(&join->whole);
+    while (g < whole && !atomic_compare_exchange_weak(&join->whole, &whole, g))
+        continue;
+}
+
+static void wave_task(fla_job *job, void *arg, size_t number, unsigned worker)
+{
+    fla_join *join = arg;
+    const join_wave *wave = &join->wave;
+    join_worker *mine = &join->workers[worker];
+    join_task *task = &join->tasks[number];
+    const size_t g = number / wave->ranges;
+    if (g >= atomic_load(&join->whole))
+        return;
     const fla_matrix left =
-        fla_rows_slice(wave->left, wave->first + g * wave->group, group_rows(wave, g));
+        fla_rows_slice(&join->left, wave->first + g * wave->group, group_rows(join, g));
+    join_visit visit = {join, &mine->found, false};
     fla_queries queries;
-    buffer->count = 0;
-    buffer->overflowed = false;
-    fla_status status = prepare_left(join, &queries, &left, &join->scans[worker]);
+    mine->found.n = 0;
+    fla_status status = prepare_left(join, &queries, &left, &mine->scan);
     if (status == FLA_OK)
-        status = scan_group(wave, &queries, task % wave->ranges, buffer, job, worker);
-    if (status == FLA_OK && !sort_pairs(buffer, left.first_row, left.rows))
+        status = scan_group(join, &queries, number % wave->ranges, &visit, job, worker);
+    if (visit.too_many)
+        note_too_many(join, g);
+    else if (status == FLA_OK &&
+             !sort_pairs(&mine->found, task, left.first_row, left.rows))
         status = FLA_ERR_MEMORY;
     if (status != FLA_OK)
         fla_job_fail(job, status);
@@ -210,133 +239,161 @@ static void join_task(fla_job *job, void *arg, size_t task, unsigned worker)
 
 /* ---- waves --------------------------------------------------------------------- */
 
-/* Hand on what a wave found: per group, per left row, range after range. */
-static fla_status emit(const join_wave *wave, fla_pair_sink *sink, void *sink_arg,
-                       size_t *pairs)
+static size_t largest_group(const fla_join *join)
 {
-    for (size_t g = 0; g < wave->groups; g++) {
-        const join_buffer *buffers = wave->join->buffers + g * wave->ranges;
-        /* With one range a group's pairs leave together, else left row by left row. */
-        const size_t rows = group_rows(wave, g), step = wave->ranges == 1 ? rows : 1;
-        for (size_t i = 0; i < rows; i += step) {
-            for (size_t r = 0; r < wave->ranges; r++) {
-                const size_t start = buffers[r].starts[i];
-                const size_t n = buffers[r].starts[i + step] - start;
-                *pairs += n;
-                if (n > 0 && sink(sink_arg, buffers[r].sorted + start, n) != 0)
-                    return FLA_ERR_SINK;
-            }
-        }
-    }
-    return FLA_OK;
+    const size_t even = fla_size_parts(join->left.rows, join->most_tasks);
+    return even < MIN_GROUP ? MIN_GROUP : fla_size_min(even, MAX_GROUP);
 }
 
-static bool overflowed(const join_wave *wave)
+/* Cut n right rows from wave->row on into up to most ranges of at least some rows. */
+static void cut_ranges(join_wave *wave, size_t n, size_t most, size_t least)
 {
-    for (size_t i = 0; i < wave->groups * wave->ranges; i++)
-        if (wave->join->buffers[i].overflowed)
+    const size_t even = fla_size_parts(fla_size_parts(n, most), FLA_TILE) * FLA_TILE;
+    wave->range_rows = even < least ? least : even;
+    wave->ranges = fla_size_parts(n, wave->range_rows);
+    wave->end_row = wave->row + n;
+}
+
+/* Groups of left rows against all right rows: the fewer groups, the more ranges. */
+static void plan_wave(fla_join *join)
+{
+    join_wave *wave = &join->wave;
+    const size_t groups = fla_size_parts(join->left.rows - wave->first, join->group);
+    wave->group = join->group;
+    wave->groups = fla_size_min(groups, join->most_tasks);
+    cut_ranges(wave, join->right->rows.rows, join->most_tasks / wave->groups, RANGE_ROWS);
+}
+
+/*
+ * Tasks of at most TASK_PAIRS row pairs: one group against all right rows, or if even a
+ * single left row has too many of those, that row against some of them.
+ */
+static void plan_small_tasks(fla_join *join)
+{
+    join_wave *wave = &join->wave;
+    const size_t rows = join->right->rows.rows - wave->row;
+    size_t group = wave->row > 0 ? 1 : MIN_GROUP;
+    while (group > 1 && fla_size_parts(rows, TASK_PAIRS / group) > join->most_tasks)
+        group /= 2;
+    const size_t most_rows = TASK_PAIRS / group; /* of a range: a multiple of 64 */
+    wave->group = fla_size_min(group, join->left.rows - wave->first);
+    wave->groups = 1;
+    cut_ranges(wave, fla_size_min(rows, most_rows * join->most_tasks), join->most_tasks,
+               FLA_TILE);
+}
+
+static fla_status run_wave(fla_join *join, fla_run *run)
+{
+    join_wave *wave = &join->wave;
+    if (join->group > 0)
+        plan_wave(join);
+    else
+        plan_small_tasks(join);
+    atomic_store(&join->whole, wave->groups);
+    join->cursor = (join_cursor){0};
+    /* From where the wave begins, also when parts of it were done before. */
+    run->done = (uint64_t)wave->first * join->right->rows.rows +
+                (uint64_t)wave->group * wave->row;
+    return fla_pool_run(join->context->pool, run, wave->groups * wave->ranges, wave_task,
+                        join);
+}
+
+/* Choose the next wave's groups by what the last one found. */
+static void choose_group(fla_join *join)
+{
+    const join_wave *wave = &join->wave;
+    const size_t groups = atomic_load(&join->whole);
+    size_t pairs = 0;
+    if (groups < wave->groups) {
+        join->group = join->group > MIN_GROUP ? join->group / SHRINK : 0;
+        return;
+    }
+    for (size_t i = 0; i < groups * wave->ranges; i++)
+        pairs += join->tasks[i].sorted.n;
+    /* With as many again a row, would groups of the next larger size be far from full? */
+    const size_t larger = join->group == 0
+                              ? MIN_GROUP
+                              : fla_size_min(join->group * SHRINK, largest_group(join));
+    if (pairs / (groups * wave->group) < TASK_PAIRS / SHRINK / larger)
+        join->group = larger;
+}
+
+/* Go on behind the wave at hand. */
+static void leave_wave(fla_join *join)
+{
+    join_wave *wave = &join->wave;
+    const size_t rows = wave->group * atomic_load(&join->whole);
+    if (wave->end_row < join->right->rows.rows) {
+        wave->row = wave->end_row; /* of the same left row */
+    } else {
+        choose_group(join);
+        wave->row = 0;
+        wave->first += fla_size_min(rows, join->left.rows - wave->first);
+    }
+    wave->groups = 0;
+    atomic_store(&join->whole, 0);
+}
+
+static void start(fla_join *join, const fla_matrix *left)
+{
+    join->left = *left;
+    join->group = largest_group(join);
+    join->wave = (join_wave){0};
+    join->cursor = (join_cursor){0};
+    atomic_store(&join->whole, 0);
+}
+
+/*
+ * The next pairs of the wave, up to most; false at its end.  Per group, per left row,
+ * range after range; with one range a group's pairs lie together.
+ */
+static bool take_pairs(fla_join *join, size_t most, const fla_pair **pairs, size_t *n)
+{
+    const join_wave *wave = &join->wave;
+    join_cursor *at = &join->cursor;
+    while (at->group < atomic_load(&join->whole)) {
+        const size_t rows = group_rows(join, at->group);
+        const size_t step = wave->ranges == 1 ? rows : 1;
+        const join_task *task = &join->tasks[at->group * wave->ranges + at->range];
+        const size_t first = task->starts[at->left] + at->pair;
+        const size_t left = task->starts[at->left + step] - first;
+        if (left > 0) {
+            *pairs = task->sorted.pairs + first;
+            *n = fla_size_min(left, most);
+            at->pair += *n;
             return true;
+        }
+        at->pair = 0;
+        if (++at->range < wave->ranges)
+            continue;
+        at->range = 0;
+        at->left += step;
+        if (at->left < rows)
+            continue;
+        at->left = 0;
+        at->group++;
+    }
     return false;
 }
 
-/* Cut the left rows from wave->first on into groups, and the right rows into ranges. */
-static void plan_wave(join_wave *wave, size_t group)
+/* The next pairs, up to most; none at the end. */
+static fla_status next_pairs(fla_join *join, fla_run *run, size_t most,
+                             const fla_pair **pairs, size_t *n)
 {
-    const fla_join *join = wave->join;
-    const size_t left = wave->left->rows - wave->first, right = join->right->rows.rows;
-    wave->group = group;
-    wave->groups = fla_size_parts(left, group);
-    if (wave->groups > join->tasks)
-        wave->groups = join->tasks;
-    wave->ranges = join->tasks / wave->groups;
-    if (wave->ranges > 1 + right / (MAX_GROUP * FLA_TILE))
-        wave->ranges = 1 + right / (MAX_GROUP * FLA_TILE);
-    const size_t tiles = fla_size_parts(right, FLA_TILE);
-    const size_t range_tiles = fla_size_parts(tiles, wave->ranges);
-    wave->range_rows = range_tiles * FLA_TILE;
-    wave->ranges = fla_size_parts(tiles, range_tiles); /* none is empty */
-    wave->first_row = 0;
-    wave->end_row = right;
-}
-
-/* One left row against as many right rows as the buffers surely hold. */
-static void plan_single_row(join_wave *wave, size_t first_row)
-{
-    const fla_join *join = wave->join;
-    const size_t rows = join->right->rows.rows - first_row;
-    wave->group = 1;
-    wave->groups = 1;
-    wave->range_rows = BUFFER_PAIRS;
-    wave->ranges = fla_size_parts(rows, BUFFER_PAIRS);
-    if (wave->ranges > join->tasks)
-        wave->ranges = join->tasks;
-    wave->first_row = first_row;
-    wave->end_row = join->right->rows.rows;
-    if (rows > wave->ranges * BUFFER_PAIRS)
-        wave->end_row = first_row + wave->ranges * BUFFER_PAIRS;
-}
-
-static fla_status run_wave(join_wave *wave)
-{
-    const fla_join *join = wave->join;
-    /* From where the wave begins, also when it is repeated. */
-    wave->run.done = (uint64_t)wave->first * join->right->rows.rows + wave->first_row;
-    return fla_pool_run(join->context->pool, &wave->run, wave->groups * wave->ranges,
-                        join_task, wave);
-}
-
-/* A left row with more pairs than a buffer: its right rows in several waves. */
-static fla_status join_single_row(join_wave *wave, fla_pair_sink *sink, void *sink_arg)
-{
-    fla_status status = FLA_OK;
-    size_t pairs = 0, row = 0;
-    while (status == FLA_OK && row < wave->join->right->rows.rows) {
-        plan_single_row(wave, row);
-        status = run_wave(wave);
-        if (status == FLA_OK)
-            status = emit(wave, sink, sink_arg, &pairs);
-        row = wave->end_row;
-    }
-    return status;
-}
-
-static size_t first_group(const fla_join *join, size_t left)
-{
-    const size_t even = fla_size_parts(left, join->tasks);
-    return even < MIN_GROUP ? MIN_GROUP : even > MAX_GROUP ? MAX_GROUP : even;
-}
-
-static fla_status join_rows(fla_join *join, const fla_call *call, const fla_matrix *left,
-                            fla_pair_sink *sink, void *sink_arg)
-{
-    const size_t largest = first_group(join, left->rows);
-    join_wave wave = {.join = join, .left = left};
-    wave.run = fla_run_begin(call, (uint64_t)left->rows * join->right->rows.rows);
-    size_t group = largest;
-    while (wave.first < left->rows) {
-        size_t pairs = 0;
-        plan_wave(&wave, group);
-        fla_status status = run_wave(&wave);
-        if (status == FLA_ERR_SINK && overflowed(&wave) && group > 1) {
-            group = group > 4 ? group / 4 : 1;
-            continue;
-        }
-        if (status == FLA_ERR_SINK && overflowed(&wave)) {
-            status = join_single_row(&wave, sink, sink_arg);
-        } else if (status == FLA_OK) {
-            status = emit(&wave, sink, sink_arg, &pairs);
-            if (pairs / (wave.groups * wave.ranges) < BUFFER_PAIRS / 16 &&
-                group < largest)
-                group = fla_size_min(4 * group, largest);
-        }
+    *n = 0;
+    while (!take_pairs(join, most, pairs, n)) {
+        if (join->wave.groups > 0)
+            leave_wave(join);
+        if (join->wave.first == join->left.rows || join->right->rows.rows == 0)
+            return FLA_OK;
+        const fla_status status = run_wave(join, run);
         if (status != FLA_OK)
             return status;
-        wave.first += wave.groups * wave.group;
     }
     return FLA_OK;
 }
 
-/* ---- the public functions ------------------------------------------------------ */
+/* ---- making and freeing -------------------------------------------------------- */
 
 static fla_status describe(fla_status status, const fla_join *join, const fla_call *call,
                            const fla_matrix *rows, const char *argument, fla_error *err)
@@ -351,35 +408,17 @@ static fla_status describe(fla_status status, const fla_join *join, const fla_ca
     return status == FLA_OK ? FLA_OK : fla_fail_memory(err, "the join");
 }
 
-static bool make_room(fla_join *join)
-{
-    join->threads = fla_pool_threads(join->context->pool);
-    join->tasks = (size_t)join->threads * TASKS_PER_THREAD;
-    join->scans = fla_alloc_zeroed(join->threads, sizeof *join->scans);
-    join->buffers = fla_alloc_zeroed(join->tasks, sizeof *join->buffers);
-    if (join->scans == NULL || join->buffers == NULL)
-        return false;
-    for (unsigned i = 0; i < join->threads; i++) {
-        if (!fla_scan_init(&join->scans[i], join->context->kernels, join->model,
-                           join->right->rows.dim, MAX_GROUP))
-            return false;
-    }
-    return true;
-}
-
-/* right  an index's rows, or NULL: they will be the join's own. */
-static fla_status create(fla_context *context, const fla_model *model,
-                         const fla_base *right, double threshold,
-                         const fla_search_options *options, fla_join **out,
-                         fla_error *err)
+/* The join without its working memory. */
+static fla_status create(fla_context *context, const fla_model *model, double threshold,
+                         const fla_search_options *options, bool two_sides,
+                         fla_join **out, fla_error *err)
 {
     fla_search_options read;
     fla_status status = fla_search_options_read(options, &model, &read, err);
+    if (status == FLA_OK)
+        status = fla_join_check(threshold, read.upper, two_sides, err);
     if (status != FLA_OK)
         return status;
-    if (!(threshold >= 0))
-        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "threshold",
-                                 "threshold must be 0 or more, got %g", threshold);
     fla_join *join = fla_alloc_zeroed(1, sizeof *join);
     if (join == NULL)
         return fla_fail_memory(err, "the join");
@@ -388,10 +427,44 @@ static fla_status create(fla_context *context, const fla_model *model,
     join->options = read;
     join->threshold = threshold;
     fla_base_init(&join->own, model);
-    join->right = right != NULL ? right : &join->own;
+    join->right = &join->own;
     *out = join; /* ownership passes to the caller here and nowhere else */
     return FLA_OK;
 }
+
+/* What is needed once the right side is known. */
+static fla_status make_room(fla_join *join, fla_error *err)
+{
+    join->threads = fla_pool_threads(join->context->pool);
+    join->most_tasks = (size_t)join->threads * TASKS_PER_THREAD;
+    join->workers = fla_alloc_zeroed(join->threads, sizeof *join->workers);
+    join->tasks = fla_alloc_zeroed(join->most_tasks, sizeof *join->tasks);
+    if (join->workers == NULL || join->tasks == NULL)
+        return fla_fail_memory(err, "the join");
+    for (unsigned i = 0; i < join->threads; i++)
+        if (!fla_scan_init(&join->workers[i].scan, join->context->kernels, join->model,
+                           join->right->rows.dim, MAX_GROUP))
+            return fla_fail_memory(err, "the join");
+    return FLA_OK;
+}
+
+void fla_join_free(fla_join *join)
+{
+    if (join == NULL)
+        return;
+    for (unsigned i = 0; join->workers != NULL && i < join->threads; i++) {
+        fla_scan_clear(&join->workers[i].scan);
+        fla_free(join->workers[i].found.pairs);
+    }
+    for (size_t i = 0; join->tasks != NULL && i < join->most_tasks; i++)
+        fla_free(join->tasks[i].sorted.pairs);
+    fla_base_clear(&join->own);
+    fla_free(join->workers);
+    fla_free(join->tasks);
+    fla_free(join);
+}
+
+/* ---- left rows pushed ---------------------------------------------------------- */
 
 static fla_status prepare_right(fla_join *join, const fla_call *call,
                                 const fla_matrix *right, fla_error *err)
@@ -421,11 +494,11 @@ fla_status fla_join_create(fla_context *context, const fla_call *call,
         status =
             fla_rows_check_shape(right, model != NULL ? model->dim : 0, "right", err);
     if (status == FLA_OK)
-        status = create(context, model, NULL, threshold, options, &join, err);
+        status = create(context, model, threshold, options, false, &join, err);
     if (status == FLA_OK)
         status = prepare_right(join, call, right, err);
-    if (status == FLA_OK && !make_room(join))
-        status = fla_fail_memory(err, "the join");
+    if (status == FLA_OK)
+        status = make_room(join, err);
     if (status == FLA_OK) {
         *out = join; /* ownership passes to the caller here and nowhere else */
         join = NULL;
@@ -434,39 +507,99 @@ fla_status fla_join_create(fla_context *context, const fla_call *call,
     return status;
 }
 
-void fla_join_free(fla_join *join)
+/* Hand all pairs of the left rows to a sink. */
+static fla_status pour(fla_join *join, const fla_call *call, fla_pair_sink *sink,
+                       void *sink_arg)
 {
-    if (join == NULL)
-        return;
-    for (unsigned i = 0; join->scans != NULL && i < join->threads; i++) {
-        fla_scan_clear(&join->scans[i]);
+    fla_run run = fla_run_begin(call, (uint64_t)join->left.rows * join->right->rows.rows);
+    const fla_pair *pairs;
+    for (;;) {
+        size_t n;
+        const fla_status status = next_pairs(join, &run, SIZE_MAX, &pairs, &n);
+        if (status != FLA_OK || n == 0)
+            return status;
+        if (sink(sink_arg, pairs, n) != 0)
+            return FLA_ERR_SINK;
     }
-    for (size_t i = 0; join->buffers != NULL && i < join->tasks; i++) {
-        fla_free(join->buffers[i].pairs);
-        fla_free(join->buffers[i].sorted);
-    }
-    fla_base_clear(&join->own);
-    fla_free(join->scans);
-    fla_free(join->buffers);
-    fla_free(join);
+}
+
+static fla_status refuse(const fla_join *join, bool pulled, const fla_call *call,
+                         fla_error *err)
+{
+    if (join->failed)
+        return fla_fail(err, FLA_ERR_ARGUMENT,
+                        "this join failed before: free it and make a new one");
+    if (join->opened != pulled)
+        return fla_fail(err, FLA_ERR_ARGUMENT,
+                        pulled ? "this join was not opened with a left side: push rows"
+                               : "this join was opened with a left side: take its pairs");
+    return fla_call_check(call, err);
 }
 
 fla_status fla_join_push(fla_join *join, const fla_call *call, const fla_matrix *left,
                          fla_pair_sink *sink, void *sink_arg, fla_error *err)
 {
     fenv_t callers;
-    if (join->failed)
-        return fla_fail(err, FLA_ERR_ARGUMENT,
-                        "this join failed before: free it and make a new one");
-    fla_status status = fla_call_check(call, err);
+    fla_status status = refuse(join, false, call, err);
     if (status == FLA_OK)
         status = fla_rows_check_shape(left, join->right->rows.dim, "left", err);
-    if (status != FLA_OK || left->rows == 0 || join->right->rows.rows == 0)
+    if (status != FLA_OK)
         return status;
     fla_fenv_enter(&callers);
-    status = join_rows(join, call, left, sink, sink_arg);
+    start(join, left);
+    status = pour(join, call, sink, sink_arg);
     if (status != FLA_OK)
         status = describe(status, join, call, left, "left", err);
+    fla_fenv_leave(&callers);
+    join->failed = status != FLA_OK;
+    return status;
+}
+
+/* ---- two indexes --------------------------------------------------------------- */
+
+fla_status fla_join_open(const fla_index *left, fla_context *context,
+                         const fla_index *right, double threshold,
+                         const fla_search_options *options, fla_join **out,
+                         fla_error *err)
+{
+    fla_join *join = NULL;
+    const fla_base *base = right != NULL ? &right->base : &left->base;
+    *out = NULL;
+    fla_status status =
+        fla_rows_check_shape(&left->base.rows, base->rows.dim, "left", err);
+    if (status == FLA_OK)
+        status = create(context, left->base.model, threshold, options, right != NULL,
+                        &join, err);
+    if (status != FLA_OK)
+        return status;
+    join->right = base;
+    join->opened = true;
+    status = make_room(join, err);
+    if (status == FLA_OK) {
+        start(join, &left->base.rows);
+        *out = join; /* ownership passes to the caller here and nowhere else */
+        join = NULL;
+    }
+    fla_join_free(join);
+    return status;
+}
+
+fla_status fla_join_next(fla_join *join, const fla_call *call, size_t most,
+                         const fla_pair **pairs, size_t *n, fla_error *err)
+{
+    fenv_t callers;
+    *n = 0;
+    fla_status status = refuse(join, true, call, err);
+    if (status == FLA_OK && most < 1)
+        status = fla_fail_argument(err, FLA_ERR_ARGUMENT, "most",
+                                   "most must be at least 1, got 0");
+    if (status != FLA_OK)
+        return status;
+    fla_fenv_enter(&callers);
+    fla_run run = fla_run_begin(call, (uint64_t)join->left.rows * join->right->rows.rows);
+    status = next_pairs(join, &run, most, pairs, n);
+    if (status != FLA_OK)
+        status = describe(status, join, call, &join->left, "left", err);
     fla_fenv_leave(&callers);
     join->failed = status != FLA_OK;
     return status;
@@ -477,18 +610,18 @@ fla_status fla_similarity_join(const fla_index *left, fla_context *context,
                                double threshold, const fla_search_options *options,
                                fla_pair_sink *sink, void *sink_arg, fla_error *err)
 {
+    fenv_t callers;
     fla_join *join = NULL;
-    const fla_index *other = right != NULL ? right : left;
-    if (right != NULL && options != NULL && options->upper)
-        return fla_fail_argument(
-            err, FLA_ERR_ARGUMENT, "upper",
-            "upper is for rows joined with themselves, got two sides");
-    fla_status status =
-        create(context, left->base.model, &other->base, threshold, options, &join, err);
-    if (status == FLA_OK && !make_room(join))
-        status = fla_fail_memory(err, "the join");
+    fla_status status = fla_call_check(call, err);
     if (status == FLA_OK)
-        status = fla_join_push(join, call, &left->base.rows, sink, sink_arg, err);
+        status = fla_join_open(left, context, right, threshold, options, &join, err);
+    if (status != FLA_OK)
+        return status;
+    fla_fenv_enter(&callers);
+    status = pour(join, call, sink, sink_arg);
+    if (status != FLA_OK)
+        status = describe(status, join, call, &join->left, "left", err);
+    fla_fenv_leave(&callers);
     fla_join_free(join);
     return status;
 }

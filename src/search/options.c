@@ -47,3 +47,15 @@ fla_status fla_search_options_read(const fla_search_options *callers,
                                  (*model)->tables, out->min_collisions);
     return FLA_OK;
 }
+
+fla_status fla_join_check(double threshold, bool upper, bool two_sides, fla_error *err)
+{
+    if (!(threshold >= 0))
+        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "threshold",
+                                 "threshold must be 0 or more, got %g", threshold);
+    if (upper && two_sides)
+        return fla_fail_argument(
+            err, FLA_ERR_ARGUMENT, "upper",
+            "upper is for rows joined with themselves, got two sides");
+    return FLA_OK;
+}

@@ -12,4 +12,7 @@ fla_status fla_search_options_read(const fla_search_options *callers,
                                    const fla_model **model, fla_search_options *out,
                                    fla_error *err);
 
+/* Check what a join is asked besides: a threshold, and upper only for one side. */
+fla_status fla_join_check(double threshold, bool upper, bool two_sides, fla_error *err);
+
 #endif

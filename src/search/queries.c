@@ -1,7 +1,6 @@
 /* The resident side of a search: queries, or a block of a join's left rows. */
 #include "search/queries.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -35,12 +34,26 @@ void fla_queries_clear(fla_queries *queries)
     *queries = (fla_queries){0};
 }
 
+/* NaN and infinity have an exponent of ones, so adding one to it carries into the sign:
+   integer arithmetic, which compilers turn into vectors. */
 static bool finite(const fla_matrix *rows, size_t i)
 {
-    for (size_t j = 0; j < rows->dim; j++)
-        if (!isfinite(fla_row_value(rows, i, j)))
-            return false;
-    return true;
+    const char *row = fla_row(rows, i);
+    uint64_t carried = 0;
+    if (rows->dtype == FLA_F32) {
+        uint32_t carried_f32 = 0, bits;
+        for (size_t j = 0; j < rows->dim; j++) {
+            memcpy(&bits, row + j * sizeof bits, sizeof bits);
+            carried_f32 |= (bits & UINT32_C(0x7f800000)) + UINT32_C(0x00800000);
+        }
+        return carried_f32 >> 31 == 0;
+    }
+    for (size_t j = 0; j < rows->dim; j++) {
+        uint64_t bits;
+        memcpy(&bits, row + j * sizeof bits, sizeof bits);
+        carried |= (bits & UINT64_C(0x7ff0000000000000)) + UINT64_C(0x0010000000000000);
+    }
+    return carried >> 63 == 0;
 }
 
 fla_status fla_queries_fill(fla_queries *queries, fla_hasher *hasher, size_t first,

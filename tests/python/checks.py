@@ -30,6 +30,14 @@ def assert_same_neighbors(
     assert_same_array(found.distances, expected.distances, f"{what}.distances")
 
 
+def assert_same_lists(
+    found: fast_lsh_ann.RadiusNeighbors, expected: oracle.Lists, what: str = "lists"
+) -> None:
+    assert_same_array(found.indptr, expected.indptr, f"{what}.indptr")
+    assert_same_array(found.indices, expected.indices, f"{what}.indices")
+    assert_same_array(found.distances, expected.distances, f"{what}.distances")
+
+
 def assert_same_pairs(
     found: fast_lsh_ann.Pairs, expected: oracle.Pairs, what: str = "pairs"
 ) -> None:

@@ -232,6 +232,14 @@ class Neighbors(NamedTuple):
     counts: Ints
 
 
+class Lists(NamedTuple):
+    """Neighbors within a radius: those of query i are at indptr[i] : indptr[i + 1]."""
+
+    indptr: Ints
+    indices: Ints
+    distances: Floats
+
+
 class Pairs(NamedTuple):
     left: Ints
     right: Ints
@@ -276,6 +284,34 @@ def nearest_neighbors(
         indices[query, : len(order)] = order
         nearest[query, : len(order)] = row_distances[order]
     return Neighbors(indices, nearest, counts)
+
+
+def radius_neighbors(
+    base: ArrayLike,
+    queries: ArrayLike,
+    radius: float | Floats,
+    candidates: NDArray[np.bool_],
+    *,
+    strict: bool = False,
+) -> Lists:
+    """All candidates of each query within a radius, by (distance, row).
+
+    candidates is [queries, rows]; radius is one, or one for each query.
+    """
+    found = distances(queries, base)
+    radii = np.broadcast_to(np.asarray(radius, dtype=np.float64), len(found))[:, None]
+    keep = (found < radii if strict else found <= radii) & candidates
+    order = [
+        rows[np.lexsort((rows, found[query, rows]))]
+        for query, rows in enumerate(map(np.flatnonzero, keep))
+    ]
+    counts = [len(rows) for rows in order]
+    empty = np.empty(0, dtype=np.int64)
+    indices = np.concatenate([empty, *order]).astype(np.int64)
+    indptr = np.cumsum([0, *counts], dtype=np.int64)
+    return Lists(
+        indptr, indices, found[np.repeat(np.arange(len(found)), counts), indices]
+    )
 
 
 def similarity_join(

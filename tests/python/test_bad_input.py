@@ -34,6 +34,13 @@ ENTRIES: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("index.nearest exact", "queries"): lambda rows: INDEX.nearest_neighbors(
         rows, 1, exact=True
     ),
+    ("index.radius", "queries"): lambda rows: INDEX.radius_neighbors(rows, 1.0),
+    ("index.join_count", "other"): lambda rows: INDEX.similarity_join_count(
+        rows, threshold=1.0
+    ),
+    ("index.join_chunks", "other"): lambda rows: INDEX.similarity_join_chunks(
+        rows, threshold=1.0
+    ),
     ("index.join", "other"): lambda rows: INDEX.similarity_join(rows, threshold=1.0),
     ("exact_nearest", "vectors"): lambda rows: fast_lsh_ann.exact_nearest_neighbors(
         rows, ROWS, 1
@@ -84,7 +91,7 @@ def test_none_is_no_set_of_rows() -> None:
             with pytest.raises(errors.InputTypeError, match=rf"^{argument}\b"):
                 call(None)
             refused += 1
-    assert refused == len(ENTRIES) - 1
+    assert refused == len(ENTRIES) - 3
 
 
 @every_entry
@@ -262,6 +269,12 @@ JOIN_CALLS: dict[str, Callable[..., Any]] = {
     "index": lambda threshold=1.0, **rest: INDEX.similarity_join(
         ROWS[:2].copy(), threshold=threshold, **rest
     ),
+    "count": lambda threshold=1.0, **rest: INDEX.similarity_join_count(
+        ROWS[:2].copy(), threshold=threshold, **rest
+    ),
+    "chunks": lambda threshold=1.0, **rest: INDEX.similarity_join_chunks(
+        ROWS[:2].copy(), threshold=threshold, **rest
+    ),
     "exact": lambda threshold=1.0, **rest: fast_lsh_ann.exact_similarity_join(
         ROWS, ROWS[:2].copy(), threshold, **rest
     ),
@@ -292,6 +305,38 @@ def test_a_bad_threshold(call: str, threshold: Any, error: type[Exception]) -> N
 
 
 @pytest.mark.parametrize(
+    ("radius", "error", "said"),
+    [
+        (-0.5, errors.ParameterError, "-0.5"),
+        (-np.inf, errors.ParameterError, "-inf"),
+        (np.nan, errors.ParameterError, "nan"),
+        ([1, 2, -3, 4], errors.ParameterError, "-3.0 for query 2"),
+        ([1, 2, 3, np.nan], errors.ParameterError, "nan for query 3"),
+        ([1.0, 2.0], errors.DimensionError, "4 queries, got shape (2,)"),
+        (np.ones((4, 1)), errors.DimensionError, "4 queries, got shape (4, 1)"),
+        ([], errors.DimensionError, "4 queries, got shape (0,)"),
+        ("1", errors.InputTypeError, "'1'"),
+        (True, errors.InputTypeError, "True"),
+        (None, errors.InputTypeError, "NoneType"),
+        (["a", "b", "c", "d"], errors.InputTypeError, "real numbers"),
+        ([True] * 4, errors.InputTypeError, "bool"),
+    ],
+)
+def test_a_bad_radius(radius: Any, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=r"^radius\b") as caught:
+        INDEX.radius_neighbors(ROWS, radius)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "error"), [(0, VALUE), (-1, VALUE), (1.5, TYPE), ("1", TYPE), (True, TYPE)]
+)
+def test_a_bad_chunk_size(size: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^chunk_size\b"):
+        INDEX.similarity_join_chunks(threshold=1.0, chunk_size=size)
+
+
+@pytest.mark.parametrize(
     ("value", "error"), [(0, VALUE), (-1, VALUE), (1.5, TYPE), ("1", TYPE)]
 )
 def test_bad_min_collisions(value: Any, error: type[Exception]) -> None:
@@ -301,7 +346,7 @@ def test_bad_min_collisions(value: Any, error: type[Exception]) -> None:
     for call in calls:
         with pytest.raises(error, match=r"^min_collisions\b"):
             call(min_collisions=value)
-    assert len(calls) == 5
+    assert len(calls) == 7
 
 
 def test_upper_pairs_of_two_different_sides_are_refused() -> None:

@@ -154,6 +154,13 @@ def empty_answers(empty: Rows, full: Rows) -> list[Any]:
         index.nearest_neighbors(empty, 3).distances.shape == (0, 3),
         len(nothing.similarity_join(full, threshold=np.inf, exact=True)) == 0,
         len(nothing.similarity_join(threshold=np.inf)) == 0,
+        nothing.similarity_join_count(full, threshold=np.inf) == 0,
+        index.similarity_join_count(empty, threshold=np.inf) == 0,
+        list(nothing.similarity_join_chunks(full, threshold=np.inf)) == [],
+        list(index.similarity_join_chunks(empty, threshold=np.inf)) == [],
+        nothing.radius_neighbors(full, 9.0).indptr.tolist() == [0] * (len(full) + 1),
+        index.radius_neighbors(empty, 9.0).indptr.tolist() == [0],
+        len(index.radius_neighbors(empty, [])) == 0,
         fast_lsh_ann.exact_nearest_neighbors(empty, full, 3).indices.shape
         == (len(full), 0),
         len(fast_lsh_ann.exact_similarity_join(full, empty, np.inf)) == 0,
@@ -163,7 +170,7 @@ def empty_answers(empty: Rows, full: Rows) -> list[Any]:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
 def test_no_rows_give_empty_answers_of_the_right_shape(dtype: type[Any]) -> None:
     answers = empty_answers(np.empty((0, 12), dtype), plain())
-    assert answers == [True] * 15
+    assert answers == [True] * 22
 
 
 def test_k_beyond_the_number_of_rows_is_as_wide_as_the_rows() -> None:

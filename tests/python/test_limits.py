@@ -50,6 +50,47 @@ assert len(index.similarity_join(rows[:2].copy(), threshold=0.0)) == 60_000
     assert all("memory" in line for line in lines)
 
 
+def test_chunks_of_more_pairs_than_memory_stay_small(run_python: Run) -> None:
+    """30,000 equal rows make 900 million pairs of 24 bytes; 40 million are looked at."""
+    program = """
+rows = np.ones((30_000, 4), dtype=np.float32)
+index = fast_lsh_ann.BucketedRandomProjectionLSHModel(1.0, 2, 42, 4).index(rows)
+fast_lsh_ann.set_threads(2)
+before, place = peak_mb(), 0
+for chunk in index.similarity_join_chunks(threshold=0.0):
+    assert len(chunk) == 1_000_000
+    at = np.arange(place, place + 1_000_000)
+    np.testing.assert_array_equal(chunk.left, at // 30_000)
+    np.testing.assert_array_equal(chunk.right, at % 30_000)
+    place += 1_000_000
+    if place == 40_000_000:
+        break
+print(peak_mb() - before)
+"""
+    assert float(run_python(PEAK + program).stdout) < 200
+
+
+def test_counting_keeps_no_pair(run_python: Run) -> None:
+    program = """
+rows = np.ones((20_000, 4), dtype=np.float32)
+index = fast_lsh_ann.BucketedRandomProjectionLSHModel(1.0, 2, 42, 4).index(rows)
+before = peak_mb()
+assert index.similarity_join_count(threshold=0.0) == 400_000_000
+print(peak_mb() - before)
+"""
+    assert float(run_python(PEAK + program).stdout) < 30
+
+
+def test_neighbors_of_a_crowd_within_a_radius() -> None:
+    """100,000 equal rows: every query has them all, in order."""
+    rows = np.ones((100_000, 8), dtype=np.float32)
+    index = fast_lsh_ann.BucketedRandomProjectionLSH(2.0, 5, 42).fit(rows).index(rows)
+    found = index.radius_neighbors(rows[:5], 0.0)
+    np.testing.assert_array_equal(found.indptr, np.arange(6) * 100_000)
+    np.testing.assert_array_equal(found.indices, np.tile(np.arange(100_000), 5))
+    assert not found.distances.any()
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_a_hundred_thousand_equal_rows(value: float) -> None:
     rows = np.full((100_000, 8), value, dtype=np.float32)

@@ -1,5 +1,7 @@
 """On 500 random cases the library gives what the naive program gives, bit by bit."""
 
+from typing import Any
+
 import cases
 import fast_lsh_ann
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from cases import Case
 from checks import (
     assert_same_array,
+    assert_same_lists,
     assert_same_neighbors,
     assert_same_pairs,
     assert_same_triples,
@@ -71,6 +74,26 @@ def check_neighbors(case: Case, expected: Expected) -> None:
     assert_same_neighbors(exact, answer)
 
 
+def check_parts(
+    index: fast_lsh_ann.LSHIndex, case: Case, answer: oracle.Pairs, **sides: Any
+) -> None:
+    """The same join counted, and in chunks."""
+    asked = {
+        "threshold": case.threshold,
+        "min_collisions": case.min_collisions,
+        "strict": case.strict,
+        **sides,
+    }
+    assert index.similarity_join_count(**asked) == len(answer.left)
+    size = len(answer.left) // 3 + 1
+    chunks = list(index.similarity_join_chunks(**asked, chunk_size=size))
+    assert [len(chunk) for chunk in chunks[:-1]] == [size] * (len(chunks) - 1)
+    assert len(chunks) == 0 or 0 < len(chunks[-1]) <= size
+    for column, name in zip(answer, ("left", "right", "distances"), strict=True):
+        parts = [getattr(chunk, name) for chunk in chunks] or [column[:0]]
+        assert_same_array(np.concatenate(parts), column, f"chunks of {name}")
+
+
 def check_two_sided_join(case: Case, expected: Expected) -> None:
     model = model_of(case)
     candidates = expected.candidates("base", "other")
@@ -85,6 +108,7 @@ def check_two_sided_join(case: Case, expected: Expected) -> None:
             strict=case.strict,
         )
         assert_same_pairs(found, answer)
+        check_parts(index, case, answer, other=other)
     triples = model.approx_similarity_join(
         *sides, min_collisions=case.min_collisions, strict=case.strict
     )
@@ -106,13 +130,15 @@ def check_self_join(case: Case, expected: Expected) -> None:
     sides = (case.base, case.base, case.threshold)
     upper = case.self_pairs == "upper"
     answer = oracle.similarity_join(*sides, candidates, strict=case.strict, upper=upper)
-    found = model.index(case.base).similarity_join(
+    index = model.index(case.base)
+    found = index.similarity_join(
         threshold=case.threshold,
         min_collisions=case.min_collisions,
         strict=case.strict,
         self_pairs=case.self_pairs,
     )
     assert_same_pairs(found, answer)
+    check_parts(index, case, answer, self_pairs=case.self_pairs)
     triples = model.approx_similarity_join(
         *sides,
         min_collisions=case.min_collisions,
@@ -129,12 +155,33 @@ def check_self_join(case: Case, expected: Expected) -> None:
     assert_same_pairs(exact, answer)
 
 
+def check_radius(case: Case, expected: Expected) -> None:
+    index = model_of(case).index(case.base)
+    candidates = expected.candidates("queries", "base")
+    # One for each query: what their neighbors lie at, so that equality matters.
+    own = np.resize([case.threshold, 0.0, np.inf, 1.5], len(case.queries))
+    for radius in (case.threshold, own):
+        sides = (case.base, case.queries, radius)
+        answer = oracle.radius_neighbors(*sides, candidates, strict=case.strict)
+        found = index.radius_neighbors(
+            case.queries, radius, min_collisions=case.min_collisions, strict=case.strict
+        )
+        assert_same_lists(found, answer)
+        everything = np.ones_like(candidates)
+        answer = oracle.radius_neighbors(*sides, everything, strict=case.strict)
+        found = index.radius_neighbors(
+            case.queries, radius, exact=True, strict=case.strict
+        )
+        assert_same_lists(found, answer)
+
+
 @pytest.mark.parametrize("number", range(CASES))
 def test_random_case(number: int) -> None:
     case = cases.make(number)
     expected = Expected(case)
     assert_same_array(model_of(case).transform(case.base), expected.hashes, "transform")
     check_neighbors(case, expected)
+    check_radius(case, expected)
     check_two_sided_join(case, expected)
     check_self_join(case, expected)
 

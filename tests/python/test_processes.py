@@ -196,6 +196,10 @@ LONG_CALLS = {
     "exact neighbors": "index.nearest_neighbors(base, 10, exact=True)",
     "one-shot neighbors": "model.batch_approx_nearest_neighbors(base, base, 10)",
     "join": "index.similarity_join(base.copy(), threshold=1.0)",
+    "join in chunks": "list(index.similarity_join_chunks(base.copy(), threshold=1.0))",
+    "counted join": "index.similarity_join_count(base.copy(), threshold=1.0)",
+    "radius": "index.radius_neighbors(base, 1.0, exact=True)",
+    "radius of everything": "index.radius_neighbors(base[:4_000], float('inf'))",
     "self-join": "index.similarity_join(threshold=1.0, exact=True)",
     "transform": "wide.transform(wide_rows)",
 }

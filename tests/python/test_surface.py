@@ -79,6 +79,26 @@ KEYWORDS: dict[Any, dict[str, Any]] = {
         "strict": False,
         "self_pairs": "all",
     },
+    fast_lsh_ann.LSHIndex.similarity_join_count: {
+        "threshold": REQUIRED,
+        "exact": False,
+        "min_collisions": 1,
+        "strict": False,
+        "self_pairs": "all",
+    },
+    fast_lsh_ann.LSHIndex.similarity_join_chunks: {
+        "threshold": REQUIRED,
+        "exact": False,
+        "min_collisions": 1,
+        "strict": False,
+        "self_pairs": "all",
+        "chunk_size": 1_000_000,
+    },
+    fast_lsh_ann.LSHIndex.radius_neighbors: {
+        "exact": False,
+        "min_collisions": 1,
+        "strict": False,
+    },
     fast_lsh_ann.exact_similarity_join: {"strict": False, "self_pairs": "all"},
 }
 
@@ -110,6 +130,7 @@ def test_every_exported_name_exists() -> None:
         "LSHIndex",
         "Neighbors",
         "Pairs",
+        "RadiusNeighbors",
         "exact_nearest_neighbors",
         "exact_similarity_join",
         "set_threads",

@@ -1,6 +1,7 @@
 """Every operation on fixed data, for tests that run it under other circumstances."""
 
 import hashlib
+from functools import cache
 from typing import Any
 
 import fast_lsh_ann
@@ -20,7 +21,7 @@ def rows(n: int, dim: int, dtype: type[Any] = np.float32) -> Rows:
 
 
 def checksum(n: int = 3_000) -> str:
-    """Digest of all answers' bytes: hashes, neighbors, joins, in both number types."""
+    """Digest of all answers: hashes, neighbors, joins, radii, in both number types."""
     digest = hashlib.sha256()
     for dtype, dim in ((np.float32, 37), (np.float64, 20)):
         base, queries = rows(n, dim, dtype), rows(n // 20, dim, dtype)
@@ -39,12 +40,25 @@ def checksum(n: int = 3_000) -> str:
             digest.update(pairs.distances.tobytes())
             pairs = index.similarity_join(threshold=4.0, exact=exact, self_pairs="upper")
             digest.update(pairs.left.tobytes() + pairs.distances.tobytes())
+            chunks = index.similarity_join_chunks(
+                queries, threshold=5.0, exact=exact, chunk_size=10_000
+            )
+            for chunk in chunks:
+                digest.update(chunk.left.tobytes() + chunk.distances.tobytes())
+            digest.update(repr(index.similarity_join_count(threshold=4.0)).encode())
+            lists = index.radius_neighbors(queries, 5.5, exact=exact)
+            digest.update(lists.indptr.tobytes() + lists.indices.tobytes())
+            digest.update(lists.distances.tobytes())
     base, queries = curved_rows(), curved_rows()[::700]
-    found = index_of(base).nearest_neighbors(queries, 10, exact=True)
+    index = index_of(base)
+    found = index.nearest_neighbors(queries, 10, exact=True)
     digest.update(found.indices.tobytes() + found.distances.tobytes())
+    lists = index.radius_neighbors(queries, float(found.distances.max()), exact=True)
+    digest.update(lists.indices.tobytes() + lists.distances.tobytes())
     return digest.hexdigest()
 
 
+@cache  # also because a forked child cannot rely on its parent's BLAS
 def curved_rows(n: int = 17_000, dim: int = 160) -> Rows:
     """Rows near a surface of few dimensions, so many that short forms pay."""
     random = np.random.default_rng(5)
@@ -74,6 +88,8 @@ def tiny_checksum(tiny: Rows) -> str:
     for exact in (False, True):
         found = model.index(base).nearest_neighbors(queries, 10, exact=exact)
         digest.update(found.indices.tobytes() + found.distances.tobytes())
+        lists = model.index(base).radius_neighbors(queries, 4e-161, exact=exact)
+        digest.update(lists.indices.tobytes() + lists.distances.tobytes())
     pairs = fast_lsh_ann.exact_similarity_join(base, queries, 4e-161)
     digest.update(pairs.left.tobytes() + pairs.distances.tobytes())
     return digest.hexdigest()
