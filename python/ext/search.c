@@ -227,8 +227,8 @@ PyObject *ext_index_neighbors(PyObject *module, PyObject *args)
     const char *name;
     ext_call c;
     if (!PyArg_ParseTuple(args, "OOKKiOOOOs:index_neighbors", &capsule, &queries_object,
-                          &k, &min_collisions, &plan, &outputs[0], &outputs[1], &outputs[2],
-                          &progress, &name))
+                          &k, &min_collisions, &plan, &outputs[0], &outputs[1],
+                          &outputs[2], &progress, &name))
         return NULL;
     const fla_index *index = ext_index(capsule);
     if (index == NULL || ext_rows(queries_object, 0, &in, &queries) < 0)
@@ -330,11 +330,10 @@ PyObject *ext_index_measure(PyObject *module, PyObject *capsule)
     const fla_status status = fla_index_measure(index, &memory, &err);
     if (status != FLA_OK)
         return ext_raise(module, status, &err, NULL);
-    return Py_BuildValue("KKKKK", (unsigned long long)memory.rows,
-                         (unsigned long long)memory.codes,
-                         (unsigned long long)memory.short_forms,
-                         (unsigned long long)memory.buckets,
-                         (unsigned long long)memory.runs);
+    return Py_BuildValue(
+        "KKKKK", (unsigned long long)memory.rows, (unsigned long long)memory.codes,
+        (unsigned long long)memory.short_forms, (unsigned long long)memory.buckets,
+        (unsigned long long)memory.runs);
 }
 
 PyObject *ext_index_explain(PyObject *module, PyObject *args)
@@ -355,13 +354,12 @@ PyObject *ext_index_explain(PyObject *module, PyObject *args)
     fla_search_options_init(&options);
     options.min_collisions = min_collisions;
     options.plan = (fla_plan)plan;
-    const fla_status status = fla_index_explain(index, c.context, (size_t)n_queries,
-                                                &options, &why, &err);
+    const fla_status status =
+        fla_index_explain(index, c.context, (size_t)n_queries, &options, &why, &err);
     ext_call_end(&c);
     if (status != FLA_OK)
         return finish_call(module, &c, status, &err, NULL);
-    return Py_BuildValue("idKKdd", (int)why.plan, why.candidate_share,
-                         (unsigned long long)why.short_form,
-                         (unsigned long long)why.row_bytes, why.dense_seconds,
-                         why.bucket_seconds);
+    return Py_BuildValue(
+        "idKKdd", (int)why.plan, why.candidate_share, (unsigned long long)why.short_form,
+        (unsigned long long)why.row_bytes, why.dense_seconds, why.bucket_seconds);
 }
