@@ -231,7 +231,8 @@ typedef struct fla_search_options {
     size_t struct_size;      /* set by fla_search_options_init */
     uint64_t min_collisions; /* hash tables that must collide; 0: every row is a candidate
                                 (exact search), and no model is needed */
-    fla_plan plan;           /* neighbors; the last two need a model and collisions */
+    fla_plan plan;           /* the last two need a model and collisions; joins that go on
+                                step by step always filter all rows */
     bool strict;             /* joins: distance < threshold, as Spark, instead of <=;
                                 radius searches likewise */
     bool upper;              /* joins of rows with themselves: left < right only */

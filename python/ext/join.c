@@ -9,12 +9,13 @@ typedef struct asked {
     fla_search_options options;
 } asked;
 
-static void ask(asked *a, double threshold, unsigned long long min_collisions, int strict,
-                int upper)
+static void ask(asked *a, double threshold, unsigned long long min_collisions, int plan,
+                int strict, int upper)
 {
     a->threshold = threshold;
     fla_search_options_init(&a->options);
     a->options.min_collisions = min_collisions;
+    a->options.plan = (fla_plan)plan;
     a->options.strict = strict != 0;
     a->options.upper = upper != 0;
 }
@@ -59,6 +60,7 @@ PyObject *ext_index_pairs(PyObject *module, PyObject *args)
     const fla_index *index;
     const fla_matrix *given;
     unsigned long long min_collisions;
+    int plan;
     const char *name;
     double threshold;
     int rows_are_left, strict, upper;
@@ -68,13 +70,13 @@ PyObject *ext_index_pairs(PyObject *module, PyObject *args)
     fla_matrix rows;
     ext_call c;
     asked a;
-    if (!PyArg_ParseTuple(args, "OOpdKppOs:index_pairs", &capsule, &rows_object,
-                          &rows_are_left, &threshold, &min_collisions, &strict, &upper,
-                          &progress, &name) ||
+    if (!PyArg_ParseTuple(args, "OOpdKippOs:index_pairs", &capsule, &rows_object,
+                          &rows_are_left, &threshold, &min_collisions, &plan, &strict,
+                          &upper, &progress, &name) ||
         (index = ext_index(capsule)) == NULL ||
         optional_rows(rows_object, &in, &rows, &given) < 0)
         return NULL;
-    ask(&a, threshold, min_collisions, strict, upper);
+    ask(&a, threshold, min_collisions, plan, strict, upper);
     if (ext_call_begin(&c, module, progress) == 0) {
         const fla_status status = fla_pairs_collect(
             index, c.context, &c.call, rows_are_left ? given : NULL,
@@ -97,6 +99,7 @@ PyObject *ext_index_pair_count(PyObject *module, PyObject *args)
     const fla_index *index;
     const fla_matrix *given;
     unsigned long long min_collisions;
+    int plan;
     const char *name;
     double threshold;
     int strict, upper;
@@ -106,13 +109,13 @@ PyObject *ext_index_pair_count(PyObject *module, PyObject *args)
     fla_matrix rows;
     ext_call c;
     asked a;
-    if (!PyArg_ParseTuple(args, "OOdKppOs:index_pair_count", &capsule, &rows_object,
-                          &threshold, &min_collisions, &strict, &upper, &progress,
+    if (!PyArg_ParseTuple(args, "OOdKippOs:index_pair_count", &capsule, &rows_object,
+                          &threshold, &min_collisions, &plan, &strict, &upper, &progress,
                           &name) ||
         (index = ext_index(capsule)) == NULL ||
         optional_rows(rows_object, &in, &rows, &given) < 0)
         return NULL;
-    ask(&a, threshold, min_collisions, strict, upper);
+    ask(&a, threshold, min_collisions, plan, strict, upper);
     if (ext_call_begin(&c, module, progress) == 0) {
         const fla_status status = fla_pairs_count(index, c.context, &c.call, given,
                                                   a.threshold, &a.options, &count, &err);
@@ -151,13 +154,14 @@ PyObject *ext_join_open(PyObject *module, PyObject *args)
     PyObject *left_object, *right_object, *capsule;
     const fla_index *left, *right = NULL;
     unsigned long long min_collisions;
+    int plan;
     fla_error err = {.row = -1, .column = -1};
     fla_join *join;
     double threshold;
     int strict, upper;
     asked a;
-    if (!PyArg_ParseTuple(args, "OOdKpp:join_open", &left_object, &right_object,
-                          &threshold, &min_collisions, &strict, &upper) ||
+    if (!PyArg_ParseTuple(args, "OOdKipp:join_open", &left_object, &right_object,
+                          &threshold, &min_collisions, &plan, &strict, &upper) ||
         (left = ext_index(left_object)) == NULL)
         return NULL;
     if (right_object != Py_None && (right = ext_index(right_object)) == NULL)
@@ -165,7 +169,7 @@ PyObject *ext_join_open(PyObject *module, PyObject *args)
     fla_context *context = ext_context(module);
     if (context == NULL)
         return NULL;
-    ask(&a, threshold, min_collisions, strict, upper);
+    ask(&a, threshold, min_collisions, plan, strict, upper);
     const fla_status status =
         fla_join_open(left, context, right, a.threshold, &a.options, &join, &err);
     if (status != FLA_OK)

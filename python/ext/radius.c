@@ -28,6 +28,7 @@ PyObject *ext_index_radius(PyObject *module, PyObject *args)
     PyObject *capsule, *queries_object, *radius_object, *progress, *result = NULL;
     const fla_index *index;
     unsigned long long min_collisions;
+    int plan;
     Py_buffer in, radius;
     fla_neighbor_lists *lists = NULL;
     fla_search_options options;
@@ -36,8 +37,9 @@ PyObject *ext_index_radius(PyObject *module, PyObject *args)
     const char *name;
     int strict;
     ext_call c;
-    if (!PyArg_ParseTuple(args, "OOOKpOs:index_radius", &capsule, &queries_object,
-                          &radius_object, &min_collisions, &strict, &progress, &name) ||
+    if (!PyArg_ParseTuple(args, "OOOKipOs:index_radius", &capsule, &queries_object,
+                          &radius_object, &min_collisions, &plan, &strict, &progress,
+                          &name) ||
         (index = ext_index(capsule)) == NULL ||
         ext_rows(queries_object, 0, &in, &queries) < 0)
         return NULL;
@@ -45,6 +47,7 @@ PyObject *ext_index_radius(PyObject *module, PyObject *args)
         goto in;
     fla_search_options_init(&options);
     options.min_collisions = min_collisions;
+    options.plan = (fla_plan)plan;
     options.strict = strict != 0;
     if (ext_call_begin(&c, module, progress) == 0) {
         const fla_status status =

@@ -70,11 +70,12 @@ class JoinTerms:
     min_collisions: int  # 0: exact
     strict: bool
     upper: bool
+    plan: int = 0
 
     @property
-    def core(self) -> tuple[float, int, bool, bool]:
+    def core(self) -> tuple[float, int, int, bool, bool]:
         """The same in the order the extension takes."""
-        return self.threshold, self.min_collisions, self.strict, self.upper
+        return self.threshold, self.min_collisions, self.plan, self.strict, self.upper
 
 
 @dataclass(frozen=True)
@@ -152,13 +153,14 @@ def search_radius(
     queries: NDArray[Any],
     radius: NDArray[np.float64],
     min_collisions: int,
+    plan: int,
     strict: bool,
     progress: Progress,
 ) -> RadiusNeighbors:
     """Find all neighbors within a radius, one for all queries or one each."""
     with reporting(progress, "radius neighbors") as report:
         n, owner, indptr, indices, distances = _core.index_radius(
-            index, queries, radius, min_collisions, strict, report, "queries"
+            index, queries, radius, min_collisions, plan, strict, report, "queries"
         )
     return RadiusNeighbors(
         memory_array((owner, indptr), (len(queries) + 1,), "<i8"),

@@ -36,6 +36,8 @@ from fast_lsh_ann.results import Neighbors, Pairs, RadiusNeighbors
 if TYPE_CHECKING:
     from fast_lsh_ann.model import BucketedRandomProjectionLSHModel
 
+Plan = Literal["auto", "dense", "bucket", "gather"]
+
 __all__ = ["LSHIndex", "exact_nearest_neighbors", "exact_similarity_join"]
 
 
@@ -104,7 +106,7 @@ class LSHIndex:
         *,
         exact: bool = False,
         min_collisions: int = 1,
-        plan: Literal["auto", "dense", "bucket", "gather"] = "auto",
+        plan: Plan = "auto",
         progress: Progress = False,
     ) -> Neighbors:
         """Find the k nearest candidates of each query, by (distance, row).
@@ -174,6 +176,7 @@ class LSHIndex:
         exact: bool = False,
         min_collisions: int = 1,
         strict: bool = False,
+        plan: Plan = "auto",
         progress: Progress = False,
     ) -> RadiusNeighbors:
         """Find all candidates of each query within a radius, by (distance, row).
@@ -191,6 +194,8 @@ class LSHIndex:
             From 1 to the number of hash tables; must stay 1 with ``exact=True``.
         strict : bool
             Keep ``distance < radius`` instead.
+        plan : {"auto", "dense", "bucket", "gather"}
+            As in :meth:`nearest_neighbors`.
         progress : bool or callable
             True for a bar after two seconds, or a function of (done, total).
 
@@ -209,7 +214,7 @@ class LSHIndex:
         BucketRangeError
             If a query's bucket does not fit in int64.
         ParameterError
-            If `radius` or `min_collisions` is out of range.
+            If `radius`, `min_collisions` or `plan` is out of range.
         OutOfMemoryError
             If the neighbors do not fit in memory.
 
@@ -238,6 +243,7 @@ class LSHIndex:
             rows,
             as_radius(radius, len(rows)),
             as_min_collisions(min_collisions, model.num_hash_tables, exact),
+            as_plan(plan, exact),
             strict,
             progress,
         )
@@ -254,6 +260,7 @@ class LSHIndex:
         min_collisions: int = 1,
         self_pairs: Literal["all", "upper"] = "all",
         strict: bool = False,
+        plan: Plan = "auto",
         progress: Progress = False,
     ) -> Pairs:
         """Find all candidate pairs within a distance, by (left, right), each once.
@@ -274,6 +281,8 @@ class LSHIndex:
             at half the cost.
         strict : bool
             Keep ``distance < threshold`` instead, as Spark's ``approxSimilarityJoin``.
+        plan : {"auto", "dense", "bucket", "gather"}
+            As in :meth:`nearest_neighbors`.
         progress : bool or callable
             True for a bar after two seconds, or a function of (done, total).
 
@@ -286,7 +295,7 @@ class LSHIndex:
         InputTypeError, DimensionError, InvalidVectorError, BucketRangeError
             If `other` is not vectors of the model's dimension.
         ParameterError
-            If `threshold`, `min_collisions` or `self_pairs` is out of range.
+            If `threshold`, `min_collisions`, `plan` or `self_pairs` is out of range.
         OutOfMemoryError
             If the pairs do not fit in memory.
 
@@ -296,7 +305,7 @@ class LSHIndex:
         the candidates.
         """
         sides, terms = self._join(
-            other, threshold, exact, min_collisions, strict, self_pairs
+            other, threshold, exact, min_collisions, strict, self_pairs, plan
         )
         return join_index(sides, terms, progress)
 
@@ -309,6 +318,7 @@ class LSHIndex:
         min_collisions: int = 1,
         self_pairs: Literal["all", "upper"] = "all",
         strict: bool = False,
+        plan: Plan = "auto",
         progress: Progress = False,
     ) -> int:
         """Count the pairs of :meth:`similarity_join`, and keep none.
@@ -328,7 +338,7 @@ class LSHIndex:
         2
         """
         sides, terms = self._join(
-            other, threshold, exact, min_collisions, strict, self_pairs
+            other, threshold, exact, min_collisions, strict, self_pairs, plan
         )
         return count_pairs(sides, terms, progress)
 
@@ -394,9 +404,12 @@ class LSHIndex:
         min_collisions: int,
         strict: bool,
         self_pairs: str,
+        plan: str,
     ) -> tuple[JoinSides, JoinTerms]:
         """Check a join, and choose which side is searched: the larger index."""
-        terms = self._terms(other, threshold, exact, min_collisions, strict, self_pairs)
+        terms = self._terms(
+            other, threshold, exact, min_collisions, strict, self_pairs, plan
+        )
         if other is None or other is self:
             return JoinSides(self._core, None, False, "vectors"), terms
         if not isinstance(other, LSHIndex):
@@ -414,6 +427,7 @@ class LSHIndex:
         min_collisions: int,
         strict: bool,
         self_pairs: str,
+        plan: str = "dense",
     ) -> JoinTerms:
         """Check what a join is asked, but for its sides."""
         tables = self._model.num_hash_tables
@@ -422,6 +436,7 @@ class LSHIndex:
             as_min_collisions(min_collisions, tables, exact),
             strict,
             as_upper(self_pairs, other is None or other is self),
+            as_plan(plan, exact),
         )
 
     def memory_usage(self) -> dict[str, int]:
@@ -453,7 +468,7 @@ class LSHIndex:
         *,
         exact: bool = False,
         min_collisions: int = 1,
-        plan: Literal["auto", "dense", "bucket", "gather"] = "auto",
+        plan: Plan = "auto",
     ) -> dict[str, Any]:
         """Tell what :meth:`nearest_neighbors` would do, and why.
 
@@ -468,9 +483,9 @@ class LSHIndex:
         -------
         dict
             "plan": "dense" or "bucket".  "candidate_share": of all pairs, estimated on a
-            sample of the rows.  "short_form": coordinates that are filtered first, 0 where
-            all are.  "row_bytes": read of each row by a dense filter.  "bytes": the same
-            of all rows.  "dense_seconds", "bucket_seconds": about what each plan would
+            sample of the rows.  "short_form": coordinates that are filtered first, 0
+            where all are.  "row_bytes": read of each row by a dense filter.  "bytes": the
+            same of all rows.  "dense_seconds", "bucket_seconds": about what each plan would
             take.  "tier", "threads": what would run.
 
         Raises

@@ -225,6 +225,7 @@ static fla_status begin(joining *join, const fla_index *index, fla_context *cont
                    .queries = rows != NULL ? rows : &index->base.rows,
                    .one_radius = true,
                    .min_collisions = read.min_collisions,
+                   .plan = read.plan,
                    .strict = read.strict,
                    .upper = rows == NULL},
         .by_row = left == NULL && right != NULL,

@@ -212,6 +212,7 @@ fla_status fla_radius_neighbors(const fla_index *index, fla_context *context,
         .radius = radius,
         .one_radius = n_radius == 1,
         .min_collisions = read.min_collisions,
+        .plan = read.plan,
         .strict = read.strict,
     };
     fla_fenv_enter(&callers);

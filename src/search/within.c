@@ -1,7 +1,11 @@
 /* All candidates within a fixed radius of each query, kept in memory. */
 #include "search/within.h"
 
+#include <stdlib.h>
+
 #include "base/alloc.h"
+#include "search/bucket_scan.h"
+#include "search/plan.h"
 
 enum {
     BLOCK_QUERIES = 256,        /* share the reading of a tile; their codes stay in L2 */
@@ -10,6 +14,7 @@ enum {
     TASKS_PER_THREAD = 16,      /* at least: evens out their lengths */
     RANGE_ROWS = 16 * FLA_TILE, /* least rows of a range */
     MOST_RANGE_ROWS = 1 << 30,  /* so that 32 bits count them */
+    SORT_LISTS = 256,           /* lists a task sorts */
 };
 
 /* ---- cutting ------------------------------------------------------------------- */
@@ -33,6 +38,8 @@ static void cut(fla_within *within)
     const size_t even = fla_size_parts(fla_size_parts(rows, ranges), FLA_TILE) * FLA_TILE;
     within->range_rows =
         even < RANGE_ROWS ? RANGE_ROWS : fla_size_min(even, MOST_RANGE_ROWS);
+    if (within->runs != NULL)
+        within->range_rows = rows;
     within->ranges = fla_size_parts(rows, within->range_rows);
 }
 
@@ -123,7 +130,8 @@ static void scan_task(fla_job *job, void *arg, size_t task, unsigned worker)
     const size_t done = within->batch_first / within->block * within->ranges;
     visit_arg visit = {within, within->base->rows.first_row + (int64_t)start,
                        &within->found[done + task], 0};
-    fla_job_advance(job, (uint64_t)(first - start) * n);
+    if (within->runs == NULL)
+        fla_job_advance(job, (uint64_t)(first - start) * n);
     if (first == start + rows)
         return;
     fla_scan_begin(scan, within->base, &within->batch, q, n);
@@ -134,7 +142,9 @@ static void scan_task(fla_job *job, void *arg, size_t task, unsigned worker)
     scan->visit = keep;
     scan->arg = &visit;
     const fla_status status =
-        fla_scan_rows(scan, first, start + rows - first, job, worker);
+        within->runs != NULL
+            ? fla_scan_buckets(scan, within->runs, within->plan, job, worker)
+            : fla_scan_rows(scan, first, start + rows - first, job, worker);
     within->counts[worker] += visit.count;
     if (status != FLA_OK)
         fla_job_fail(job, status);
@@ -159,6 +169,21 @@ static fla_status run_batch(fla_within *within, fla_run *run, size_t first)
     return status;
 }
 
+/* Whether to go by buckets, and by whose runs. */
+static fla_status choose_runs(fla_within *within, fla_run *run)
+{
+    const fla_base *base = within->base;
+    if (!fla_plan_goes_by_buckets(base, within->model, within->plan) ||
+        !fla_runs_can_hold(base->rows.rows))
+        return FLA_OK;
+    within->runs = &base->runs;
+    if (base->runs.tables != NULL)
+        return FLA_OK;
+    within->runs = &within->own_runs;
+    return fla_runs_build(&within->own_runs, within->context, run, within->model,
+                          &base->rows);
+}
+
 fla_status fla_within_run(fla_within *within, const fla_call *call)
 {
     const size_t queries = within->queries->rows, rows = within->base->rows.rows;
@@ -167,6 +192,9 @@ fla_status fla_within_run(fla_within *within, const fla_call *call)
     if (queries == 0 || rows == 0)
         return FLA_OK;
     within->threads = fla_pool_threads(within->context->pool);
+    status = choose_runs(within, &run);
+    if (status != FLA_OK)
+        return status;
     cut(within);
     if (!make_room(within))
         return FLA_ERR_MEMORY;
@@ -184,6 +212,7 @@ void fla_within_clear(fla_within *within)
     for (unsigned i = 0; within->scans != NULL && i < within->threads; i++)
         fla_scan_clear(&within->scans[i]);
     fla_queries_clear(&within->batch);
+    fla_runs_clear(&within->own_runs);
     fla_free(within->found);
     fla_free(within->counts);
     fla_free(within->scans);
@@ -195,11 +224,13 @@ void fla_within_clear(fla_within *within)
  * A scan goes through base rows in ascending order of tiles, and through the queries of
  * its block in ascending order for each; so one query's rows ascend within a task and
  * from range to range, one row's queries within a task and from block to block.  Lists
- * are filled by tasks that own them: a block's by one task, or a range's.
+ * are filled by tasks that own them: a block's by one task, or a range's.  Buckets come
+ * in another order: then each list is sorted.
  */
 typedef struct taking {
     fla_within *within;
     fla_within_lists *lists;
+    size_t n;     /* lists */
     size_t *next; /* [lists]: how many pairs, then where the next one goes */
 } taking;
 
@@ -273,13 +304,51 @@ static void place_task(fla_job *job, void *arg, size_t task, unsigned worker)
     visit_group(arg, task, job, worker, place_pairs, true);
 }
 
+typedef struct listed {
+    int64_t other;
+    double distance;
+} listed;
+
+static int compare_listed(const void *a, const void *b)
+{
+    const listed *x = a, *y = b;
+    return (x->other > y->other) - (x->other < y->other);
+}
+
+/* Order some lists by the other side's numbers. */
+static void sort_task(fla_job *job, void *arg, size_t task, unsigned worker)
+{
+    const taking *work = arg;
+    const fla_within_lists *lists = work->lists;
+    const size_t first = task * SORT_LISTS;
+    const size_t end = first + fla_size_min(work->n - first, SORT_LISTS);
+    const size_t place = (size_t)lists->starts[first];
+    listed *items = fla_alloc((size_t)lists->starts[end] - place, sizeof *items);
+    if (items == NULL) {
+        fla_job_fail(job, FLA_ERR_MEMORY);
+        return;
+    }
+    for (size_t i = first; i < end && !fla_job_stopped(job, worker); i++) {
+        const size_t start = (size_t)lists->starts[i];
+        const size_t n = (size_t)lists->starts[i + 1] - start;
+        for (size_t p = 0; p < n; p++)
+            items[p] = (listed){lists->others[start + p], lists->distances[start + p]};
+        qsort(items, n, sizeof *items, compare_listed);
+        for (size_t p = 0; p < n; p++) {
+            lists->others[start + p] = items[p].other;
+            lists->distances[start + p] = items[p].distance;
+        }
+    }
+    fla_free(items);
+}
+
 fla_status fla_within_take(fla_within *within, const fla_call *call,
                            fla_within_lists *lists)
 {
     fla_pool *pool = within->context->pool;
     const size_t n = lists->by_row ? within->base->rows.rows : within->queries->rows;
     const size_t groups = lists->by_row ? within->ranges : within->blocks;
-    taking work = {within, lists, fla_alloc_zeroed(n, sizeof *work.next)};
+    taking work = {within, lists, n, fla_alloc_zeroed(n, sizeof *work.next)};
     fla_run run = fla_run_begin(call, 0); /* arranging is not progress */
     if (work.next == NULL)
         return FLA_ERR_MEMORY;
@@ -294,6 +363,9 @@ fla_status fla_within_take(fla_within *within, const fla_call *call,
     lists->starts[n] = (int64_t)place;
     if (status == FLA_OK)
         status = fla_pool_run(pool, &run, groups, place_task, &work);
+    if (status == FLA_OK && within->runs != NULL)
+        status =
+            fla_pool_run(pool, &run, fla_size_parts(n, SORT_LISTS), sort_task, &work);
     fla_free(work.next);
     return status;
 }

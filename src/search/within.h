@@ -21,6 +21,7 @@ typedef struct fla_within {
     const double *radius; /* one, or one a query */
     bool one_radius;
     uint64_t min_collisions;
+    fla_plan plan;
     bool strict; /* distance < radius */
     bool upper;  /* rows numbered above the query's number only */
     bool count;  /* only count: keep no pair */
@@ -28,6 +29,8 @@ typedef struct fla_within {
     /* how the work is cut */
     size_t block, blocks;      /* queries of a task, and such blocks in all */
     size_t range_rows, ranges; /* base rows of a task, and such ranges in all */
+    const fla_runs *runs;      /* NULL: all rows are scanned; else there is one range */
+    fla_runs own_runs;         /* where they are made for this search alone */
 
     /* what was found */
     fla_found *found; /* [blocks x ranges] */

@@ -220,6 +220,16 @@ static fla_status everything(const fla_matrix *rows, int64_t *indices, bool *com
                                        indices + QUERIES * K, distances, QUERIES * K,
                                        NULL, &err);
     }
+    if (status == FLA_OK) {
+        const double radius = 1.5;
+        fla_neighbor_lists *lists;
+        status = fla_radius_neighbors(index, context, NULL, &queries, &radius, 1, NULL,
+                                      &lists, &err);
+        if (status == FLA_OK) /* each query is a row of the base */
+            CHECK(lists->indptr[QUERIES] >= QUERIES, "a query did not find itself");
+        if (status == FLA_OK)
+            fla_neighbor_lists_free(lists);
+    }
     fla_index_free(index);
     fla_model_free(model);
     fla_context_free(context);

@@ -101,13 +101,15 @@ def check_two_sided_join(case: Case, expected: Expected) -> None:
     answer = oracle.similarity_join(*sides, candidates, strict=case.strict)
     index = model.index(case.base)
     for other in (case.other, model.index(case.other)):
-        found = index.similarity_join(
-            other,
-            threshold=case.threshold,
-            min_collisions=case.min_collisions,
-            strict=case.strict,
-        )
-        assert_same_pairs(found, answer)
+        for plan in ("auto", "dense", "bucket", "gather"):
+            found = index.similarity_join(
+                other,
+                threshold=case.threshold,
+                min_collisions=case.min_collisions,
+                strict=case.strict,
+                plan=plan,
+            )
+            assert_same_pairs(found, answer, plan)
         check_parts(index, case, answer, other=other)
     triples = model.approx_similarity_join(
         *sides, min_collisions=case.min_collisions, strict=case.strict
@@ -163,10 +165,15 @@ def check_radius(case: Case, expected: Expected) -> None:
     for radius in (case.threshold, own):
         sides = (case.base, case.queries, radius)
         answer = oracle.radius_neighbors(*sides, candidates, strict=case.strict)
-        found = index.radius_neighbors(
-            case.queries, radius, min_collisions=case.min_collisions, strict=case.strict
-        )
-        assert_same_lists(found, answer)
+        for plan in ("auto", "dense", "bucket", "gather"):
+            found = index.radius_neighbors(
+                case.queries,
+                radius,
+                min_collisions=case.min_collisions,
+                strict=case.strict,
+                plan=plan,
+            )
+            assert_same_lists(found, answer)
         everything = np.ones_like(candidates)
         answer = oracle.radius_neighbors(*sides, everything, strict=case.strict)
         found = index.radius_neighbors(
