@@ -5,7 +5,8 @@
 #include <immintrin.h>
 #include <math.h>
 
-enum { F_LANES = 8, D_LANES = 4, QUERIES = 4, ROWS_F = 2, VECTORS = 4, TABLES = 2 };
+enum { F_LANES = 8, D_LANES = 4, QUERIES = 4, ROWS_F = 2, TABLES = 2 };
+enum { VECTORS = 6, ROWS_P = 2 };
 
 typedef __m256 vf;
 typedef __m256d vd;
@@ -24,6 +25,8 @@ typedef __m256i vi, vf_bits, vd_bits;
 #define vf_fnma _mm256_fnmadd_ps
 #define vf_min _mm256_min_ps
 #define vf_max _mm256_max_ps
+#define vf_sqrt _mm256_sqrt_ps
+#define vf_floor _mm256_floor_ps
 #define vd_zero _mm256_setzero_pd
 #define vd_set1 _mm256_set1_pd
 #define vd_load _mm256_load_pd
@@ -91,6 +94,34 @@ static inline vd vd_load_f32(const float *at)
 static inline uint64_t vf_not_greater(vf a, vf b)
 {
     return (uint64_t)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NGT_UQ));
+}
+
+static inline uint64_t vf_not_equal(vf a, vf b)
+{
+    return (uint64_t)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NEQ_UQ));
+}
+
+static inline void vi_store_wide(int64_t *at, vi v)
+{
+    _mm256_store_si256((__m256i *)at, _mm256_cvtepi32_epi64(_mm256_castsi256_si128(v)));
+    _mm256_store_si256((__m256i *)(at + 4),
+                       _mm256_cvtepi32_epi64(_mm256_extracti128_si256(v, 1)));
+}
+
+static inline vd vl_load(const int64_t *at)
+{
+    return _mm256_castsi256_pd(_mm256_load_si256((const __m256i *)at));
+}
+
+static inline void vl_storeu(int64_t *at, vd v)
+{
+    _mm256_storeu_si256((__m256i *)at, _mm256_castpd_si256(v));
+}
+
+static inline vf vf_loadu_f64(const double *at)
+{
+    return _mm256_set_m128(_mm256_cvtpd_ps(_mm256_loadu_pd(at + 4)),
+                           _mm256_cvtpd_ps(_mm256_loadu_pd(at)));
 }
 
 static inline vd vd_from_low(vf v)
@@ -187,6 +218,7 @@ static inline void vd_transpose(vd b[4])
 }
 
 #define FLA_TABLES_LEFT(each) each(1)
+#define FLA_VECTORS_LEFT(each) each(5) each(4) each(3) each(2) each(1)
 
 #include "kernels/floats_lanes.h"
 

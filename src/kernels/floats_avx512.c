@@ -5,7 +5,8 @@
 #include <immintrin.h>
 #include <math.h>
 
-enum { F_LANES = 16, D_LANES = 8, QUERIES = 4, ROWS_F = 4, VECTORS = 8, TABLES = 8 };
+enum { F_LANES = 16, D_LANES = 8, QUERIES = 4, ROWS_F = 4, TABLES = 8 };
+enum { VECTORS = 8, ROWS_P = 2 };
 
 typedef __m512 vf;
 typedef __m512d vd;
@@ -26,6 +27,8 @@ typedef __m512i vi, vf_bits, vd_bits;
 #define vf_max _mm512_max_ps
 #define vf_total _mm512_reduce_add_ps
 #define vd_total _mm512_reduce_add_pd
+#define vf_sqrt _mm512_sqrt_ps
+#define vf_floor _mm512_floor_ps
 #define vd_zero _mm512_setzero_pd
 #define vd_set1 _mm512_set1_pd
 #define vd_load _mm512_load_pd
@@ -71,6 +74,34 @@ static inline vd vd_load_f32(const float *at)
 static inline uint64_t vf_not_greater(vf a, vf b)
 {
     return _mm512_cmp_ps_mask(a, b, _CMP_NGT_UQ);
+}
+
+static inline uint64_t vf_not_equal(vf a, vf b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ);
+}
+
+static inline void vi_store_wide(int64_t *at, vi v)
+{
+    _mm512_store_si512(at, _mm512_cvtepi32_epi64(_mm512_castsi512_si256(v)));
+    _mm512_store_si512(at + 8, _mm512_cvtepi32_epi64(_mm512_extracti32x8_epi32(v, 1)));
+}
+
+static inline vd vl_load(const int64_t *at)
+{
+    return _mm512_castsi512_pd(_mm512_load_si512(at));
+}
+
+static inline void vl_storeu(int64_t *at, vd v)
+{
+    _mm512_storeu_si512(at, _mm512_castpd_si512(v));
+}
+
+static inline vf vf_loadu_f64(const double *at)
+{
+    const __m256 low = _mm512_cvtpd_ps(_mm512_loadu_pd(at));
+    const __m256 high = _mm512_cvtpd_ps(_mm512_loadu_pd(at + 8));
+    return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
 }
 
 static inline vd vd_from_low(vf v)
@@ -176,6 +207,7 @@ static inline void vd_transpose(vd b[8])
 }
 
 #define FLA_TABLES_LEFT(each) each(7) each(6) each(5) each(4) each(3) each(2) each(1)
+#define FLA_VECTORS_LEFT FLA_TABLES_LEFT
 
 #include "kernels/floats_lanes.h"
 

@@ -8,7 +8,7 @@
  *   v?_*             one or two instructions each; loads and stores at aligned addresses
  *                    are _load and _store, at any address _loadu and _storeu
  *   QUERIES, ROWS_F  queries and row vectors of one register block of the filter
- *   VECTORS          vectors of one register block of the products
+ *   VECTORS, ROWS_P  vectors and row vectors of one register block of products
  *   TABLES           hash tables of one register block of the projection
  *
  * The blocks are sized so that accumulators, one row vector set and temporaries fit in
@@ -185,51 +185,83 @@ static void encode(const float *group, size_t dim, float scale, int32_t code_max
 
 /* ---- products -------------------------------------------------------------------- */
 
-/* Coordinates from first to end of n vectors and a group, added to the sums. */
-INLINE void multiply_run(const float *group, size_t first, size_t end, size_t dim,
-                         const float *vectors, size_t n, vf sum[VECTORS][GROUP_F])
+/* Row vector v of groups: group v / GROUP_F, lanes from (v % GROUP_F) * F_LANES on. */
+INLINE const float *row_vector(const float *groups, size_t dim, size_t v)
 {
-    vf run[VECTORS][GROUP_F];
+    return groups + (v / GROUP_F) * dim * FLA_GROUP + (v % GROUP_F) * F_LANES;
+}
+
+/* Memory to be fetched towards the cache, run_bytes of it during each run of sums. */
+typedef struct fetching {
+    const char *at;
+    size_t run_bytes;
+} fetching;
+
+INLINE void fetch_run(fetching *ahead)
+{
+    enum { LINE = 64 };
+    const char *end = ahead->at + ahead->run_bytes;
+    for (; ahead->at < end; ahead->at += LINE)
+        _mm_prefetch(ahead->at, _MM_HINT_T0);
+    ahead->at = end;
+}
+
+INLINE void clear_products(size_t n, size_t r, vf sum[VECTORS][ROWS_P])
+{
     UNROLL
     for (size_t v = 0; v < n; v++) {
         UNROLL
-        for (size_t g = 0; g < GROUP_F; g++)
-            run[v][g] = vf_zero();
+        for (size_t i = 0; i < r; i++)
+            sum[v][i] = vf_zero();
     }
+}
+
+/* Coordinates from first to end of n vectors and r row vectors, added to the sums. */
+INLINE void multiply_run(const float *rows, size_t first, size_t end, size_t dim,
+                         const float *vectors, size_t n, size_t r,
+                         vf sum[VECTORS][ROWS_P])
+{
+    vf run[VECTORS][ROWS_P];
+    clear_products(n, r, run);
     for (size_t j = first; j < end; j++) {
-        vf x[GROUP_F];
+        vf x[ROWS_P];
         UNROLL
-        for (size_t g = 0; g < GROUP_F; g++)
-            x[g] = vf_load(group + j * FLA_GROUP + g * F_LANES);
+        for (size_t i = 0; i < r; i++)
+            x[i] = vf_load(row_vector(rows, dim, i) + j * FLA_GROUP);
         UNROLL
         for (size_t v = 0; v < n; v++) {
             const vf factor = vf_set1(vectors[v * dim + j]);
             UNROLL
-            for (size_t g = 0; g < GROUP_F; g++)
-                run[v][g] = vf_fma(x[g], factor, run[v][g]);
+            for (size_t i = 0; i < r; i++)
+                run[v][i] = vf_fma(x[i], factor, run[v][i]);
         }
     }
     UNROLL
     for (size_t v = 0; v < n; v++) {
         UNROLL
-        for (size_t g = 0; g < GROUP_F; g++)
-            sum[v][g] = vf_add(sum[v][g], run[v][g]);
+        for (size_t i = 0; i < r; i++)
+            sum[v][i] = vf_add(sum[v][i], run[v][i]);
+    }
+}
+
+/* Products of n vectors with r row vectors, which lie as in groups. */
+INLINE void multiply_rows(const float *rows, size_t dim, const float *vectors, size_t n,
+                          size_t r, fetching *ahead, vf sum[VECTORS][ROWS_P])
+{
+    clear_products(n, r, sum);
+    for (size_t j = 0; j < dim; j += FLA_RUN) {
+        fetch_run(ahead);
+        multiply_run(rows, j, dim - j < FLA_RUN ? dim : j + FLA_RUN, dim, vectors, n, r,
+                     sum);
     }
 }
 
 INLINE void multiply_vectors(const float *group, size_t dim, const float *vectors,
                              size_t n, float *products)
 {
-    vf sum[VECTORS][GROUP_F];
-    UNROLL
-    for (size_t v = 0; v < n; v++) {
-        UNROLL
-        for (size_t g = 0; g < GROUP_F; g++)
-            sum[v][g] = vf_zero();
-    }
-    for (size_t j = 0; j < dim; j += FLA_RUN)
-        multiply_run(group, j, dim - j < FLA_RUN ? dim : j + FLA_RUN, dim, vectors, n,
-                     sum);
+    vf sum[VECTORS][ROWS_P];
+    fetching nothing = {(const char *)group, 0};
+    multiply_rows(group, dim, vectors, n, GROUP_F, &nothing, sum);
     UNROLL
     for (size_t v = 0; v < n; v++) {
         UNROLL
@@ -238,6 +270,12 @@ INLINE void multiply_vectors(const float *group, size_t dim, const float *vector
     }
 }
 
+/* The vectors left over, n of them, as one register block. */
+#define FLA_MULTIPLY_LEFT(n)                                                          \
+    case n:                                                                           \
+        multiply_vectors(group, dim, vectors + v * dim, n, products + v * FLA_GROUP); \
+        break;
+
 static void multiply(const float *group, size_t dim, const float *vectors, size_t n,
                      float *products)
 {
@@ -245,17 +283,14 @@ static void multiply(const float *group, size_t dim, const float *vectors, size_
     for (; v + VECTORS <= n; v += VECTORS)
         multiply_vectors(group, dim, vectors + v * dim, VECTORS,
                          products + v * FLA_GROUP);
-    for (; v < n; v++)
-        multiply_vectors(group, dim, vectors + v * dim, 1, products + v * FLA_GROUP);
+    switch (n - v) {
+        FLA_VECTORS_LEFT(FLA_MULTIPLY_LEFT)
+        default:
+            break;
+    }
 }
 
 /* ---- the filter ------------------------------------------------------------------ */
-
-/* Row vector v of a tile: group v / GROUP_F, lanes from (v % GROUP_F) * F_LANES on. */
-INLINE const float *row_vector(const float *tile, size_t dim, size_t v)
-{
-    return tile + (v / GROUP_F) * dim * FLA_GROUP + (v % GROUP_F) * F_LANES;
-}
 
 /* n queries against ROWS_F row vectors from the first-th on. */
 INLINE void filter_block(const float *tile, size_t dim, size_t first,
@@ -489,6 +524,8 @@ static double estimate_f64_f64(const void *row, const void *query, size_t dim)
 
 /* ---- buckets --------------------------------------------------------------------- */
 
+#include "kernels/buckets_lanes.h"
+
 static uint64_t match_i64(const int64_t *buckets, int64_t bucket)
 {
     uint64_t same = 0;
@@ -512,6 +549,12 @@ static uint64_t match_i64(const int64_t *buckets, int64_t bucket)
         .estimate = {{estimate_f32_f32, estimate_f32_f64},  \
                      {estimate_f64_f32, estimate_f64_f64}}, \
         .project = project,                                 \
+        .chain_f32 = chain_f32,                             \
+        .chain_f64 = chain_f64,                             \
+        .narrow_f32 = narrow_f32,                           \
+        .narrow_f64 = narrow_f64,                           \
+        .bucket = bucket,                                   \
+        .lay_out = lay_out,                                 \
         .match_i64 = match_i64,                             \
     }
 

@@ -146,6 +146,61 @@ static void project(const double *group, size_t dim, const double *vectors, size
     }
 }
 
+#define FLA_NARROW(load)                                 \
+    float squares[FLA_GROUP] = {0};                      \
+    for (size_t j = 0; j < dim; j++) {                   \
+        for (size_t i = 0; i < FLA_GROUP; i++) {         \
+            const float value = (float)load(rows[i], j); \
+            group[j * FLA_GROUP + i] = value;            \
+            squares[i] += value * value;                 \
+        }                                                \
+    }                                                    \
+    for (size_t i = 0; i < FLA_GROUP; i++)               \
+        norms[i] = sqrtf(squares[i]);
+
+static void narrow_f32(const void *const rows[FLA_GROUP], size_t dim, float *group,
+                       float norms[FLA_GROUP])
+{
+    FLA_NARROW(load_f32)
+}
+
+static void narrow_f64(const void *const rows[FLA_GROUP], size_t dim, float *group,
+                       float norms[FLA_GROUP])
+{
+    FLA_NARROW(load_f64)
+}
+
+static uint32_t bucket(const fla_narrow *narrow, const float *groups, const float *norms,
+                       size_t n_groups, const void *ahead, size_t ahead_bytes,
+                       int64_t *buckets, uint16_t *unsure)
+{
+    (void)ahead;
+    (void)ahead_bytes;
+    const size_t tables = narrow->tables, dim = narrow->dim;
+    uint32_t any = 0;
+    for (size_t g = 0; g < n_groups; g++, norms += FLA_GROUP) {
+        for (size_t t = 0; t < tables; t++, buckets += FLA_GROUP, unsure++) {
+            float y[FLA_GROUP];
+            uint32_t set = 0;
+            multiply(groups + g * dim * FLA_GROUP, dim, narrow->vectors + t * dim, 1, y);
+            for (size_t i = 0; i < FLA_GROUP; i++) {
+                const float slack = norms[i] * narrow->tolerances[t] + narrow->least;
+                const float low = floorf(y[i] - slack), high = floorf(y[i] + slack);
+                buckets[i] = (int64_t)low;
+                set |= (uint32_t)(low != high) << i;
+            }
+            *unsure = (uint16_t)set;
+            any |= set;
+        }
+    }
+    return any;
+}
+
+static void lay_out(const int64_t *buckets, size_t tables, size_t n, int64_t *out)
+{
+    lay_out_from(buckets, tables, 0, n, out);
+}
+
 #define FLA_DISTANCE(load_row, load_query)                                              \
     for (size_t i = 0; i < FLA_PAIRS; i++) {                                            \
         double sum = 0;                                                                 \
@@ -234,5 +289,11 @@ const fla_float_kernels fla_floats_scalar = {
     .estimate = {{estimate_f32_f32, estimate_f32_f64},
                  {estimate_f64_f32, estimate_f64_f64}},
     .project = project,
+    .chain_f32 = chain_f32,
+    .chain_f64 = chain_f64,
+    .narrow_f32 = narrow_f32,
+    .narrow_f64 = narrow_f64,
+    .bucket = bucket,
+    .lay_out = lay_out,
     .match_i64 = match_i64,
 };

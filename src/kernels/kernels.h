@@ -29,7 +29,7 @@ enum {
     FLA_STEP = 4, /* codes that lie together */
     FLA_RUN = 64, /* coordinates that a float32 sum takes before it starts anew */
     FLA_ESTIMATE_LANES = 8,
-    FLA_PAIRS = 8, /* pairs that one call of a distance kernel takes */
+    FLA_PAIRS = 8, /* pairs that one call of a distance or chain kernel takes */
 };
 
 /* ---- rows and floats ------------------------------------------------------------- */
@@ -122,6 +122,57 @@ typedef double fla_estimate_fn(const void *row, const void *query, size_t dim);
 typedef void fla_project_fn(const double *group, size_t dim, const double *vectors,
                             size_t tables, double reciprocal, double *buckets);
 
+/* s of fla_project_fn for eight pairs of a row and a vector; pairs may repeat. */
+typedef void fla_chain_fn(const void *const rows[FLA_PAIRS],
+                          const double *const vectors[FLA_PAIRS], size_t dim,
+                          double sums[FLA_PAIRS]);
+
+/*
+ * Transpose 16 rows into a packed float32 group, each value rounded to float32 (infinite
+ * where it is beyond).
+ *
+ * norms  [16]: the square root of each row's sum of squares of what is in the group, in
+ *        float32, summed in any order: infinite or NaN if any value is.
+ */
+typedef void fla_narrow_fn(const void *const rows[FLA_GROUP], size_t dim, float *group,
+                           float norms[FLA_GROUP]);
+
+/* What the bucket kernel projects on, and how far off its projections may be. */
+typedef struct fla_narrow {
+    size_t tables, dim;
+    float *vectors;    /* [tables x dim] */
+    float *tolerances; /* [tables] */
+    float least;
+} fla_narrow;
+
+/*
+ * Buckets of packed float32 groups that are the same for every projection within a slack.
+ *
+ * The projection y of a row on a vector: the products over each run of FLA_RUN
+ * coordinates are summed, j ascending, each rounded before it is added or fused; then the
+ * runs' sums, in order.  The slack of a pair is norm * tolerance + least, fused or not.
+ * The caller sees to |y| + slack < 2^30.
+ *
+ * groups   [n_groups x dim x 16], aligned.
+ * norms    [n_groups x 16].
+ * ahead    ahead_bytes of memory to be fetched towards the cache meanwhile: sums need
+ *          none, and the memory would idle.
+ * buckets  [n_groups x tables x 16], aligned: floor(y - slack).
+ * unsure   [n_groups x tables]: bit r is set where row r's floor(y + slack) differs.
+ *
+ * Returns the union of unsure.
+ */
+typedef uint32_t fla_bucket_fn(const fla_narrow *narrow, const float *groups,
+                               const float *norms, size_t n_groups, const void *ahead,
+                               size_t ahead_bytes, int64_t *buckets, uint16_t *unsure);
+
+/*
+ * Lay the buckets of the first n of 16 rows, [tables x 16] and aligned, out row by row:
+ * out [n x tables].
+ */
+typedef void fla_lay_out_fn(const int64_t *buckets, size_t tables, size_t n,
+                            int64_t *out);
+
 /* The rows r (bit r) of a tile with buckets[r] == bucket.  buckets: [64], aligned. */
 typedef uint64_t fla_match_fn(const int64_t *buckets, int64_t bucket);
 
@@ -134,6 +185,10 @@ typedef struct fla_float_kernels {
     fla_distance_fn *distance[2][2]; /* [fla_dtype of the rows][of the queries] */
     fla_estimate_fn *estimate[2][2]; /* the same */
     fla_project_fn *project;
+    fla_chain_fn *chain_f32, *chain_f64;    /* by the type of the rows */
+    fla_narrow_fn *narrow_f32, *narrow_f64; /* the same */
+    fla_bucket_fn *bucket;
+    fla_lay_out_fn *lay_out;
     fla_match_fn *match_i64;
 } fla_float_kernels;
 

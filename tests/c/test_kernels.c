@@ -159,6 +159,154 @@ static void every_tier_projects_alike(void)
     each_tier("project", project_matches);
 }
 
+/* Pairs of rows and vectors, against the group's projection with a fine bucket. */
+static void chain_matches(const fla_kernels *k, size_t dim)
+{
+    double *group = fla_alloc(dim * FLA_GROUP, sizeof *group);
+    double *vectors = fla_alloc(dim * FLA_PAIRS, sizeof *vectors);
+    double want[FLA_PAIRS * FLA_GROUP] __attribute__((aligned(64))), got[FLA_PAIRS];
+    const double *each[FLA_PAIRS];
+    for (size_t i = 0; i < dim * FLA_PAIRS; i++)
+        vectors[i] = data_value();
+    for (size_t i = 0; i < FLA_PAIRS; i++)
+        each[i] = vectors + i * dim;
+    for (int type = 0; type < 2; type++) {
+        const void **rows = type == 0 ? pointers32 : pointers64;
+        (type == 0 ? k->floats->chain_f32 : k->floats->chain_f64)(rows, each, dim, got);
+        pack(&fla_floats_scalar, 0, type == 0 ? FLA_F32 : FLA_F64, dim, NULL, group);
+        fla_floats_scalar.project(group, dim, vectors, FLA_PAIRS, 0x1p60, want);
+        for (size_t i = 0; i < FLA_PAIRS; i++)
+            CHECK(floor(0x1p60 * got[i]) == want[i * FLA_GROUP + i],
+                  "%s chain dim %zu pair %zu", k->name, dim, i);
+    }
+    fla_free(group);
+    fla_free(vectors);
+}
+
+static void every_tier_chains_alike(void)
+{
+    each_tier("chain", chain_matches);
+}
+
+/* The group to the bit, and norms as near as additions in any order may be. */
+static void narrow_matches(const fla_kernels *k, size_t dim)
+{
+    const size_t bytes = dim * FLA_GROUP * sizeof(float);
+    guarded a = guarded_new(bytes), b = guarded_new(bytes);
+    for (int type = 0; type < 2; type++) {
+        const void **rows = type == 0 ? pointers32 : pointers64;
+        const fla_float_kernels *scalar = &fla_floats_scalar;
+        float norms[FLA_GROUP], want[FLA_GROUP];
+        (type == 0 ? k->floats->narrow_f32 : k->floats->narrow_f64)(rows, dim, a.data,
+                                                                    norms);
+        (type == 0 ? scalar->narrow_f32 : scalar->narrow_f64)(rows, dim, b.data, want);
+        CHECK(memcmp(a.data, b.data, bytes) == 0, "%s narrow dim %zu", k->name, dim);
+        for (size_t i = 0; i < FLA_GROUP; i++) {
+            double sum = 0;
+            for (size_t j = 0; j < dim; j++) {
+                const double value = (double)((float *)a.data)[j * FLA_GROUP + i];
+                sum += value * value;
+            }
+            CHECK(fabs((double)norms[i] - sqrt(sum)) <=
+                      sqrt(sum) * ((double)dim + 3) * 0x1p-24 + 0x1p-70,
+                  "%s norm dim %zu: %g, want %g", k->name, dim, (double)norms[i],
+                  sqrt(sum));
+        }
+    }
+    guarded_free(&a);
+    guarded_free(&b);
+}
+
+static void every_tier_narrows_alike(void)
+{
+    each_tier("narrow", narrow_matches);
+}
+
+static void narrow_sees_nonfinite(const fla_kernels *k, size_t dim)
+{
+    static const double bad[] = {NAN, INFINITY, -INFINITY, 1e30};
+    float *group = fla_alloc(dim * FLA_GROUP, sizeof *group), norms[FLA_GROUP];
+    for (size_t trial = 0; trial < 8; trial++) {
+        const size_t i = data_next() % FLA_GROUP, j = data_next() % dim;
+        ((double *)rows64[i].data)[j] = bad[trial % 4];
+        ((float *)rows32[i].data)[j] = (float)bad[trial % 4];
+        k->floats->narrow_f32(pointers32, dim, group, norms);
+        CHECK(!(norms[i] < INFINITY), "%s dim %zu column %zu", k->name, dim, j);
+        k->floats->narrow_f64(pointers64, dim, group, norms);
+        CHECK(!(norms[i] < INFINITY), "%s dim %zu column %zu", k->name, dim, j);
+    }
+    fla_free(group);
+}
+
+static void norms_are_not_finite_where_a_value_is_not(void)
+{
+    each_tier("norms", narrow_sees_nonfinite);
+}
+
+/* On multiples of 1/16 that are small every order of additions gives the same. */
+static void bucket_matches(const fla_kernels *k, size_t dim)
+{
+    enum { GROUPS = 3, MOST = GROUPS * MAX_TABLES };
+    const size_t n_values = GROUPS * FLA_GROUP * dim;
+    float *groups = fla_alloc(n_values, sizeof *groups), norms[GROUPS * FLA_GROUP];
+    float *vectors = fla_alloc(MAX_TABLES * dim, sizeof *vectors), tolerances[MAX_TABLES];
+    int64_t got[MOST * FLA_GROUP] __attribute__((aligned(64)));
+    int64_t want[MOST * FLA_GROUP] __attribute__((aligned(64)));
+    uint16_t unsure[MOST], want_unsure[MOST];
+    for (size_t i = 0; i < n_values; i++)
+        groups[i] = (float)(int)(data_next() % 15) - 7;
+    for (size_t i = 0; i < MAX_TABLES * dim; i++)
+        vectors[i] = ((float)(int)(data_next() % 15) - 7) / 16;
+    for (size_t i = 0; i < GROUPS * FLA_GROUP; i++)
+        norms[i] = (float)(data_next() % 16);
+    for (size_t t = 0; t < MAX_TABLES; t++)
+        tolerances[t] = (float)(data_next() % 4) / 128;
+    for (size_t tables = 1; tables <= MAX_TABLES; tables++) {
+        const fla_narrow narrow = {tables, dim, vectors, tolerances, 0x1p-6f};
+        for (size_t n = 1; n <= GROUPS; n++) {
+            const size_t count = n * tables;
+            const uint32_t any = k->floats->bucket(&narrow, groups, norms, n, groups,
+                                                   64 * dim, got, unsure);
+            const uint32_t want_any = fla_floats_scalar.bucket(
+                &narrow, groups, norms, n, groups, 0, want, want_unsure);
+            CHECK(memcmp(got, want, count * FLA_GROUP * sizeof *got) == 0 &&
+                      memcmp(unsure, want_unsure, count * sizeof *unsure) == 0 &&
+                      any == want_any,
+                  "%s bucket dim %zu tables %zu groups %zu", k->name, dim, tables, n);
+        }
+    }
+    fla_free(groups);
+    fla_free(vectors);
+}
+
+static void every_tier_buckets_alike(void)
+{
+    each_tier("bucket", bucket_matches);
+}
+
+/* (dim stands for the tables here.) */
+static void lay_out_matches(const fla_kernels *k, size_t dim)
+{
+    int64_t *buckets = fla_alloc(dim * FLA_GROUP, sizeof *buckets);
+    for (size_t i = 0; i < dim * FLA_GROUP; i++)
+        buckets[i] = (int64_t)data_next();
+    for (size_t n = 1; n <= FLA_GROUP; n++) {
+        guarded out = guarded_new(n * dim * sizeof(int64_t));
+        size_t wrong = 0;
+        k->floats->lay_out(buckets, dim, n, out.data);
+        for (size_t i = 0; i < n * dim; i++)
+            wrong += ((int64_t *)out.data)[i] != buckets[i % dim * FLA_GROUP + i / dim];
+        CHECK(wrong == 0, "%s: %zu wrong of %zu rows x %zu", k->name, wrong, n, dim);
+        guarded_free(&out);
+    }
+    fla_free(buckets);
+}
+
+static void every_tier_lays_out_buckets(void)
+{
+    each_tier("lay out", lay_out_matches);
+}
+
 /* A row and another one as the query, of any two types. */
 static void distance_matches(const fla_kernels *k, size_t dim)
 {
@@ -355,6 +503,11 @@ int main(void)
     RUN(every_tier_packs_alike);
     RUN(every_tier_sees_nan_and_infinity);
     RUN(every_tier_projects_alike);
+    RUN(every_tier_chains_alike);
+    RUN(every_tier_narrows_alike);
+    RUN(norms_are_not_finite_where_a_value_is_not);
+    RUN(every_tier_buckets_alike);
+    RUN(every_tier_lays_out_buckets);
     RUN(every_tier_measures_alike);
     RUN(no_tier_fuses_distances);
     RUN(the_projection_is_fused);
