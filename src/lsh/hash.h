@@ -1,4 +1,4 @@
-/* Buckets of rows, 16 rows at a time. */
+/* Buckets of rows: from float32 where it is sure of them, else by the definition. */
 #ifndef FLA_LSH_HASH_H
 #define FLA_LSH_HASH_H
 
@@ -25,12 +25,18 @@ bool fla_buckets_surely_fit(const fla_model *model, double peak);
 double fla_hash_one(const fla_model *model, const fla_matrix *rows, size_t i,
                     size_t table);
 
+enum { FLA_HASH_GROUPS = 2 }; /* hashed together: see ROWS_P in kernels/floats_*.c */
+
 /* Working memory for hashing groups of rows with one model. */
 typedef struct fla_hasher {
     const fla_kernels *kernels;
     const fla_model *model;
-    double *group;   /* [dim x 16] */
-    double *buckets; /* [tables x 16]: what fla_hash_group leaves */
+    float *groups;    /* [2 x dim x 16] */
+    uint16_t *unsure; /* [2 x tables] */
+    double *exact;    /* [dim x 16]: a group that float32 does not serve */
+    int64_t *buckets; /* [2 x tables x 16]; what fla_hash_group leaves comes first */
+    size_t failures;  /* of float32 in a row, as 2^n - 1 up to a limit */
+    size_t wait;      /* blocks until float32 is tried again */
 } fla_hasher;
 
 bool fla_hasher_init(fla_hasher *hasher, const fla_kernels *kernels,
@@ -38,17 +44,17 @@ bool fla_hasher_init(fla_hasher *hasher, const fla_kernels *kernels,
 void fla_hasher_clear(fla_hasher *hasher);
 
 /*
- * Bucket 16 rows into hasher->buckets; ahead as for the pack kernels.
- * Returns FLA_OK or FLA_ERR_NONFINITE.
- */
-fla_status fla_hash_group(fla_hasher *hasher, fla_dtype dtype,
-                          const void *const rows[FLA_GROUP],
-                          const void *const ahead[FLA_GROUP]);
-
-/*
- * Bucket n rows into out [n x tables], row-major.
+ * Bucket 16 rows into hasher->buckets.
  * Returns FLA_OK, FLA_ERR_NONFINITE or FLA_ERR_RANGE, without describing it.
  */
-fla_status fla_hash_rows(fla_hasher *hasher, const fla_matrix *rows, int64_t *out);
+fla_status fla_hash_group(fla_hasher *hasher, fla_dtype dtype,
+                          const void *const rows[FLA_GROUP]);
+
+/*
+ * Bucket rows first .. first + n - 1 into out [n x tables], row-major.
+ * Returns FLA_OK, FLA_ERR_NONFINITE or FLA_ERR_RANGE, without describing it.
+ */
+fla_status fla_hash_rows(fla_hasher *hasher, const fla_matrix *rows, size_t first,
+                         size_t n, int64_t *out);
 
 #endif

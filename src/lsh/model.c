@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/fenv.h"
+#include "lsh/bucket_bound.h"
 #include "lsh/java_random.h"
 
 /*
@@ -25,7 +26,7 @@ static const norm_order norm_orders[] = {
 };
 enum { N_PROFILES = sizeof norm_orders / sizeof norm_orders[0], MAX_SUMS = 8 };
 
-/* Unit vector values a model may have: 512 MiB, drawn in about 3 seconds. */
+/* Unit vector values a model may have: 768 MiB, drawn in about 3 seconds. */
 enum { MAX_VALUES = 1 << 26 };
 
 void fla_model_options_init(fla_model_options *options)
@@ -108,6 +109,15 @@ static fla_status check_options(const fla_model_options *options, size_t dim,
     return FLA_OK;
 }
 
+static bool reserve_vectors(fla_model *model, size_t tables, size_t dim)
+{
+    model->vectors = fla_alloc(tables * dim, sizeof *model->vectors);
+    model->narrow.vectors = fla_alloc(tables * dim, sizeof *model->narrow.vectors);
+    model->narrow.tolerances = fla_alloc(tables, sizeof *model->narrow.tolerances);
+    return model->vectors != NULL && model->narrow.vectors != NULL &&
+           model->narrow.tolerances != NULL;
+}
+
 static fla_status create(const fla_model_options *options, size_t dim, fla_model **out,
                          fla_error *err)
 {
@@ -116,16 +126,17 @@ static fla_status create(const fla_model_options *options, size_t dim, fla_model
         return status;
     const size_t tables = (size_t)options->num_hash_tables;
     fla_model *model = fla_alloc_zeroed(1, sizeof *model);
-    if (model == NULL ||
-        (model->vectors = fla_alloc(tables * dim, sizeof *model->vectors)) == NULL) {
+    if (model == NULL || !reserve_vectors(model, tables, dim)) {
         fla_model_free(model);
         return fla_fail_memory(err, "the unit vectors");
     }
     model->bucket_length = options->bucket_length;
     model->reciprocal = 1 / options->bucket_length;
-    model->tables = tables;
-    model->dim = dim;
+    model->tables = model->narrow.tables = tables;
+    model->dim = model->narrow.dim = dim;
     draw_vectors(model, options->seed, &norm_orders[options->profile]);
+    model->longest_norm =
+        fla_narrow_set(&model->narrow, model->vectors, model->reciprocal);
     *out = model;
     return FLA_OK;
 }
@@ -145,6 +156,8 @@ void fla_model_free(fla_model *model)
 {
     if (model == NULL)
         return;
+    fla_free(model->narrow.vectors);
+    fla_free(model->narrow.tolerances);
     fla_free(model->vectors);
     fla_free(model);
 }

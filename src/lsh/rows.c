@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/error.h"
 
 static double read_f32(const char *row, size_t j)
@@ -39,8 +40,14 @@ void fla_row_widen(const fla_matrix *rows, size_t i, double *out)
 
 void fla_rows_group(const fla_matrix *rows, size_t first, const void *group[FLA_GROUP])
 {
+    const size_t last = rows->rows - 1;
+    if (first + FLA_GROUP <= rows->rows) { /* nearly always */
+        for (size_t i = 0; i < FLA_GROUP; i++)
+            group[i] = fla_row(rows, first + i);
+        return;
+    }
     for (size_t i = 0; i < FLA_GROUP; i++)
-        group[i] = fla_row(rows, first + i < rows->rows ? first + i : rows->rows - 1);
+        group[i] = fla_row(rows, fla_size_min(first + i, last));
 }
 
 fla_matrix fla_rows_slice(const fla_matrix *rows, size_t first, size_t n)

@@ -10,25 +10,33 @@ typedef struct hash_work {
     const fla_matrix *rows;
     int64_t *out;
     fla_hasher *hashers; /* one a worker */
-    size_t rows_per_task;
+    size_t rows_per_poll;
 } hash_work;
 
-/* Values of work between two looks at the stop flag: well below 2 ms on any tier. */
-enum { VALUES_PER_POLL = 1 << 20 };
+enum {
+    VALUES_PER_POLL = 1 << 20, /* between two looks at the stop flag: below 2 ms */
+    POLLS = 8,                 /* a task: rows enough in order for hardware prefetchers */
+};
 
 static void hash_task(fla_job *job, void *arg, size_t task, unsigned worker)
 {
     const hash_work *work = arg;
+    const fla_matrix *rows = work->rows;
     fla_hasher *hasher = &work->hashers[worker];
-    const size_t first = task * work->rows_per_task;
-    const size_t left = work->rows->rows - first;
-    const fla_matrix part =
-        fla_rows_slice(work->rows, first, fla_size_min(left, work->rows_per_task));
-    const fla_status status =
-        fla_hash_rows(hasher, &part, work->out + first * hasher->model->tables);
-    if (status != FLA_OK)
-        fla_job_fail(job, status);
-    fla_job_advance(job, part.rows);
+    size_t first = task * work->rows_per_poll * POLLS;
+    for (int i = 0; i < POLLS && first < rows->rows; i++) {
+        const size_t n = fla_size_min(rows->rows - first, work->rows_per_poll);
+        if (fla_job_stopped(job, worker))
+            return;
+        const fla_status status = fla_hash_rows(
+            hasher, rows, first, n, work->out + first * hasher->model->tables);
+        if (status != FLA_OK) {
+            fla_job_fail(job, status);
+            return;
+        }
+        fla_job_advance(job, n);
+        first += n;
+    }
 }
 
 static fla_status hash_matrix(const fla_model *model, fla_context *context,
@@ -36,10 +44,12 @@ static fla_status hash_matrix(const fla_model *model, fla_context *context,
                               fla_error *err)
 {
     const unsigned threads = fla_call_threads(call, context->pool);
-    const size_t values = model->dim * model->tables; /* at most 2^26, see model.c */
-    const size_t groups = 1 + VALUES_PER_POLL / (values * FLA_GROUP);
+    const size_t block = FLA_HASH_GROUPS * FLA_GROUP;
+    const size_t values = model->dim * model->tables * block; /* 2^31: see model.c */
     fla_status status = FLA_OK;
-    hash_work work = {.rows = rows, .out = out, .rows_per_task = groups * FLA_GROUP};
+    hash_work work = {.rows = rows,
+                      .out = out,
+                      .rows_per_poll = (1 + VALUES_PER_POLL / values) * block};
     work.hashers = fla_alloc_zeroed(threads, sizeof *work.hashers);
     bool room = work.hashers != NULL;
     for (unsigned i = 0; room && i < threads; i++)
@@ -48,7 +58,7 @@ static fla_status hash_matrix(const fla_model *model, fla_context *context,
         status = fla_fail_memory(err, "hashing");
         goto done;
     }
-    const size_t tasks = fla_size_parts(rows->rows, work.rows_per_task);
+    const size_t tasks = fla_size_parts(rows->rows, work.rows_per_poll * POLLS);
     fla_run run = fla_run_begin(call, rows->rows);
     status = fla_pool_run(context->pool, &run, tasks, hash_task, &work);
     if (status == FLA_ERR_CANCELLED)

@@ -163,16 +163,17 @@ static fla_status begin_buckets(fla_base *base, seen *mine)
         return FLA_ERR_MEMORY;
     for (size_t i = 0; i < FLA_GROUP; i++)
         rows[i] = fla_row(&base->rows, base->rows.rows / FLA_GROUP * i);
-    const fla_status status = fla_hash_group(&mine->hasher, base->rows.dtype, rows, rows);
+    const fla_status status = fla_hash_group(&mine->hasher, base->rows.dtype, rows);
     for (size_t t = 0; t < tables && status == FLA_OK; t++) {
-        const double *buckets = mine->hasher.buckets + t * FLA_GROUP;
-        double least = INFINITY, most = -INFINITY;
+        const int64_t *buckets = mine->hasher.buckets + t * FLA_GROUP;
+        int64_t least = INT64_MAX, most = INT64_MIN;
         for (size_t i = 0; i < FLA_GROUP; i++) {
-            least = fmin(least, buckets[i]);
-            most = fmax(most, buckets[i]);
+            least = buckets[i] < least ? buckets[i] : least;
+            most = buckets[i] > most ? buckets[i] : most;
         }
-        const double low = floor((least + most) / 2) - BUCKET_RANGE / 2;
-        base->bucket_low[t] = fabs(low) < 0x1p62 ? (int64_t)low : 0;
+        const int64_t middle = least / 2 + most / 2; /* the sum might not fit */
+        base->bucket_low[t] =
+            (middle > INT64_MIN + BUCKET_RANGE ? middle : 0) - BUCKET_RANGE / 2;
     }
     return status;
 }
@@ -191,13 +192,13 @@ static void keep_buckets(fla_base *base, seen *mine, size_t first)
 {
     const size_t tables = base->model->tables;
     for (size_t t = 0; t < tables; t++) {
-        const double low = (double)base->bucket_low[t];
+        const uint64_t low = (uint64_t)base->bucket_low[t];
         uint8_t *out = base->buckets + first * tables + t;
         for (size_t i = 0; i < FLA_GROUP; i++) {
-            const double above = mine->hasher.buckets[t * FLA_GROUP + i] - low;
-            const bool fits = above >= 0 && above < BUCKET_RANGE;
-            mine->far_bucket |= !fits;
-            out[i * tables] = fits ? (uint8_t)above : 0;
+            const uint64_t above =
+                (uint64_t)mine->hasher.buckets[t * FLA_GROUP + i] - low;
+            mine->far_bucket |= above >= BUCKET_RANGE;
+            out[i * tables] = (uint8_t)above;
         }
     }
 }
@@ -206,11 +207,7 @@ static void keep_buckets(fla_base *base, seen *mine, size_t first)
 static fla_status bucket_group(fla_base *base, seen *mine, size_t first,
                                const void *const rows[FLA_GROUP])
 {
-    fla_status status = fla_hash_group(&mine->hasher, base->rows.dtype, rows, rows);
-    const size_t n = base->model->tables * FLA_GROUP;
-    for (size_t i = 0; status == FLA_OK && i < n; i++)
-        if (!fla_bucket_fits(mine->hasher.buckets[i]))
-            status = FLA_ERR_RANGE;
+    const fla_status status = fla_hash_group(&mine->hasher, base->rows.dtype, rows);
     if (status == FLA_OK && base->buckets != NULL)
         keep_buckets(base, mine, first);
     return status;

@@ -47,7 +47,7 @@ fla_status fla_plan_share(const fla_kernels *kernels, const fla_model *model,
     if (fla_size_mul(n, model->tables, &values))
         hashes = fla_alloc(values, sizeof *hashes);
     if (hashes != NULL && fla_hasher_init(&hasher, kernels, model))
-        status = fla_hash_rows(&hasher, &sample, hashes);
+        status = fla_hash_rows(&hasher, &sample, 0, n, hashes);
     if (status == FLA_OK)
         *share = count_share(hashes, n, model->tables);
     fla_hasher_clear(&hasher);

@@ -64,8 +64,8 @@ fla_status fla_queries_fill(fla_queries *queries, fla_hasher *hasher, size_t fir
             return FLA_ERR_NONFINITE;
     if (hasher == NULL)
         return FLA_OK;
-    const fla_matrix part = fla_rows_slice(&queries->rows, first, n);
-    return fla_hash_rows(hasher, &part, queries->buckets + first * hasher->model->tables);
+    return fla_hash_rows(hasher, &queries->rows, first, n,
+                         queries->buckets + first * hasher->model->tables);
 }
 
 /* ---- codes ----------------------------------------------------------------------- */

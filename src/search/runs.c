@@ -60,9 +60,8 @@ static void hash_task(fla_job *job, void *arg, size_t task, unsigned worker)
 {
     const building *work = arg;
     const size_t first = task * HASH_ROWS, left = work->runs->rows - first;
-    const fla_matrix part =
-        fla_rows_slice(work->matrix, first, fla_size_min(left, HASH_ROWS));
-    const fla_status status = fla_hash_rows(&work->hashers[worker], &part,
+    const fla_status status = fla_hash_rows(&work->hashers[worker], work->matrix, first,
+                                            fla_size_min(left, HASH_ROWS),
                                             work->hashes + first * work->runs->n_tables);
     if (status != FLA_OK)
         fla_job_fail(job, status);

@@ -2,6 +2,7 @@
 #include "search/tile.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "kernels/bits.h"
@@ -78,18 +79,11 @@ uint64_t fla_tile_all(const fla_tile *tile)
 }
 
 /* Copy a group's buckets to their place in the tile. */
-static fla_status place_buckets(fla_tile *tile, size_t g)
+static void place_buckets(fla_tile *tile, size_t g)
 {
-    for (size_t t = 0; t < tile->hasher.model->tables; t++) {
-        const double *from = tile->hasher.buckets + t * FLA_GROUP;
-        int64_t *to = tile->buckets + t * FLA_TILE + g * FLA_GROUP;
-        for (size_t i = 0; i < FLA_GROUP; i++) {
-            if (!fla_bucket_fits(from[i]))
-                return FLA_ERR_RANGE;
-            to[i] = (int64_t)from[i];
-        }
-    }
-    return FLA_OK;
+    for (size_t t = 0; t < tile->hasher.model->tables; t++)
+        memcpy(tile->buckets + t * FLA_TILE + g * FLA_GROUP,
+               tile->hasher.buckets + t * FLA_GROUP, FLA_GROUP * sizeof *tile->buckets);
 }
 
 static fla_status bucket(fla_tile *tile)
@@ -98,9 +92,9 @@ static fla_status bucket(fla_tile *tile)
     fla_status status = FLA_OK;
     for (size_t g = 0; status == FLA_OK && g < FLA_TILE_GROUPS; g++) {
         fla_rows_group(&tile->base->rows, tile->first + g * FLA_GROUP, rows);
-        status = fla_hash_group(&tile->hasher, tile->base->rows.dtype, rows, rows);
+        status = fla_hash_group(&tile->hasher, tile->base->rows.dtype, rows);
         if (status == FLA_OK)
-            status = place_buckets(tile, g);
+            place_buckets(tile, g);
     }
     tile->bucketed = status == FLA_OK;
     return status;

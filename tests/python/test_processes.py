@@ -169,7 +169,7 @@ import workload, fast_lsh_ann
 base = workload.rows(60_000, 128)
 model = fast_lsh_ann.BucketedRandomProjectionLSH(2.0, 5, 42).fit(base)
 index = model.index(base)
-wide = fast_lsh_ann.BucketedRandomProjectionLSHModel(2.0, 2_000, 42, 1_024)
+wide = fast_lsh_ann.BucketedRandomProjectionLSHModel(1e-9, 4_000, 42, 1_024)
 wide_rows = workload.rows(20_000, 1_024)
 sent = []
 
