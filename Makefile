@@ -15,7 +15,7 @@ help:
 	@echo "make test    C and Python tests"
 	@echo "make check   format, lint, types, layers, symbols, warnings as errors"
 	@echo "make deep    sanitizers, valgrind, kill and large runs (long)"
-	@echo "make bench   side by side with NumPy and scikit-learn"
+	@echo "make bench   side by side with Faiss and others; BENCH=--help for options"
 	@echo "make clean   remove .venv, build and the demo's tables"
 
 # ---- set-up ----------------------------------------------------------------------------
@@ -29,8 +29,13 @@ help:
 	@touch $@
 
 .venv/tests: tools/requirements-test.txt .venv/tools
-	@echo "Setting up .venv: packages for tests, checks and benchmarks"
+	@echo "Setting up .venv: packages for tests and checks"
 	$(BIN)/pip install -q -r tools/requirements-test.txt
+	@touch $@
+
+.venv/bench: tools/requirements-bench.txt .venv/tools
+	@echo "Setting up .venv: what the benchmarks compare with"
+	$(BIN)/pip install -q -r tools/requirements-bench.txt
 	@touch $@
 
 .venv/package: .venv/tools $(CORE) $(PACKAGE) README.md
@@ -69,8 +74,8 @@ check: .venv/package .venv/tests | build
 deep: .venv/package .venv/tests | build
 	$(BIN)/python tools/deep.py
 
-bench: .venv/package .venv/tests
-	$(BIN)/python bench/run.py
+bench: .venv/package .venv/bench
+	$(BIN)/python bench/run.py $(BENCH)
 
 clean:
 	rm -rf .venv build

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from data import Dataset, Stored
 from entrants import hashing
 from judge import (
+    WRONG,
     BucketJudge,
     Hashing,
     NeighborJudge,
@@ -28,8 +30,9 @@ class Settings:
 
     threads: int
     repetitions: int
-    patience: float  # seconds; a contender slower than this has one turn only
-    scale: float  # of the numbers of rows
+    patience: float  # seconds that all turns of a contender in a contest may take
+    scale: float  # of the numbers of rows and queries
+    glove: Path | None  # a file of its vectors
 
     def rows(self, n: int) -> int:
         return max(2000, int(n * self.scale))
@@ -50,20 +53,22 @@ class Line:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How all did, ours first; who could not take part, and why."""
+    """How all did, the reference first; who could not take part, and why."""
 
     title: str
-    lines: Sequence[Line]
+    reference: (
+        str  # label of the contender whose answer and time others are compared with
+    )
+    lines: Sequence[Line] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     checksum: str = ""
 
     def line(self, label: str) -> Line | None:
         return next((line for line in self.lines if line.label == label), None)
 
-    def ratio(self, label: str, ours: str | None = None) -> float | None:
-        """Its time over ours; none where the answers differ."""
-        mine = self.lines[0] if ours is None else self.line(ours)
-        other = self.line(label)
+    def ratio(self, label: str, reference: str = "") -> float | None:
+        """Its time over the reference's; none where the answers differ."""
+        mine, other = self.line(reference or self.reference), self.line(label)
         if mine is None or other is None:
             return None
         if not (mine.verdict.same and other.verdict.same):
@@ -76,6 +81,16 @@ class Outcome:
         if over is None or under is None or over.verdict.wrong or under.verdict.wrong:
             return None
         return over.timing.median / under.timing.median
+
+    def why_not(self, *labels: str) -> str:
+        """Why there is no ratio of these."""
+        for label in labels:
+            line = self.line(label)
+            if line is None:
+                return f"{label}: {self.missing.get(label, 'did not take part')}"
+            if not line.verdict.same:
+                return f"{label}: {WRONG if line.verdict.wrong else 'other answers'}"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -110,48 +125,39 @@ def hold(
 ) -> Outcome:
     """Let them build and answer, judge the answers, and take turns.
 
-    Floors are reads of memory: they take turns with the others and answer nothing.
+    Floors are reads of memory: they take turns and answer nothing.  Without the first
+    contender there is nothing to compare with.
     """
+    first = entrants[0].label
     missing: dict[str, str] = {}
     acts: list[Act] = []
-    estimates: list[float] = []
     verdicts: dict[str, Verdict] = {}
-    sum_of_ours = ""
+    digest = ""
     with Stage(settings.threads) as stage:
-        for entrant in entrants:
+        for entrant in (*entrants, *floors):
+            is_floor = entrant in floors
+            asked = Task(task.title, "read", {}, task.rows) if is_floor else task
             try:
-                act = Act(
-                    entrant.label,
-                    enter(stage, entrant, task),
-                    request_to(entrant, task, **task.rehearsed),
-                )
-                answer, estimate = rehearse(act)
-                if task.rehearsed:
-                    act = replace(act, request=request_to(entrant, task))
-                    estimate = act.worker.ask(act.request).seconds[0]
+                worker, request = enter(stage, entrant, asked), request_to(entrant, asked)
+                patience = min(settings.patience, entrant.patience)
+                act = Act(entrant.label, worker, request, patience)
+                judged = request_to(entrant, asked, **asked.rehearsed)
+                act, answer = rehearse(act, judged)
             except ContenderError as error:
                 missing[entrant.label] = str(error)
+                if not acts:
+                    return Outcome(task.title, first, missing=missing)
                 continue
-            verdicts[entrant.label] = judge(entrant, answer)
             if not acts:
-                sum_of_ours = checksum(
-                    *(answer if isinstance(answer, tuple) else [answer])
-                )
+                digest = checksum(*(answer if isinstance(answer, tuple) else [answer]))
             acts.append(act)
-            estimates.append(estimate)
-        for floor in floors:
-            try:
-                acts.append(Act(floor.label, enter(stage, floor, task), Request("read")))
-                estimates.append(1.0)  # it repeats by itself
-                verdicts[floor.label] = Verdict(True, "")
-            except ContenderError as error:
-                missing[floor.label] = str(error)
-        times = alternate(acts, estimates, settings.repetitions, settings.patience)
+            verdicts[act.label] = Verdict(True) if is_floor else judge(entrant, answer)
+        times = alternate(acts, settings.repetitions)
         lines = [
             Line(act.label, times[act.label], act.worker.built, verdicts[act.label])
             for act in acts
         ]
-    return Outcome(task.title, lines, missing, sum_of_ours)
+    return Outcome(task.title, first, lines, missing, digest)
 
 
 # ---- the kinds of contests -------------------------------------------------------------
@@ -183,11 +189,10 @@ def neighbors(
     k: int,
     entrants: Sequence[Entrant],
     floors: Sequence[Entrant] = (),
-    note: str = "",
 ) -> Outcome:
     """The k nearest rows of each query."""
     count = "one query" if data.count == 1 else f"{data.count:,} queries"
-    title = f"{count}, k = {k:,}; {data}{note}"
+    title = f"{count}, k = {k:,}; {data}"
     task = Task(title, "knn", {"queries": data.queries, "k": k}, data.rows)
     judge = NeighborJudge(data, k, hashing_of(entrants, data.dim))
     truth = exact_answer(settings, entrants, task)

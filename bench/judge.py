@@ -27,11 +27,12 @@ BLOCK = 4096
 @dataclass(frozen=True)
 class Verdict:
     same: bool  # as ours, up to rounding
-    note: str
+    note: str = ""
     wrong: bool = False  # ours, and not the naive program's answer
+    recall: float | None = None
 
 
-WRONG = Verdict(False, "WRONG by the naive program", wrong=True)
+WRONG = "WRONG by the naive program"
 
 
 def checksum(*arrays: Rows) -> str:
@@ -158,7 +159,7 @@ class NeighborJudge:
 
     def __call__(self, entrant: Entrant, answer: Any) -> Verdict:
         if entrant.ours and not self.right(answer, entrant.search.get("exact", True)):
-            return WRONG
+            return Verdict(False, WRONG, wrong=True)
         found = self.distances(np.asarray(answer[0]))
         if self._reference is None:
             self._reference = found
@@ -168,7 +169,8 @@ class NeighborJudge:
                 np.abs(found - self._reference) <= TOLERANCE * self._reference
             )
         recall = float(np.mean(found <= truth * (1 + TOLERANCE)))
-        return Verdict(bool(same.all()), f"recall {shortened(recall)}")
+        note = f"recall {shortened(recall)}"
+        return Verdict(bool(same.all()), note, recall=recall)
 
 
 class PairJudge:
@@ -206,7 +208,7 @@ class PairJudge:
 
     def __call__(self, entrant: Entrant, answer: Any) -> Verdict:
         if entrant.ours and not self.right(answer, entrant.search.get("exact", True)):
-            return WRONG
+            return Verdict(False, WRONG, wrong=True)
         found = self.codes(answer)
         if self._reference is None:
             self._reference = found
@@ -221,7 +223,7 @@ class PairJudge:
         note = f"{len(found):,} pairs, recall {shortened(recall)}"
         if same and len(other):
             note += f", {len(other)} at the threshold differ"
-        return Verdict(same, note)
+        return Verdict(same, note, recall=recall)
 
 
 class BucketJudge:
@@ -236,7 +238,7 @@ class BucketJudge:
         edge = EDGE if entrant.ours else EDGE_FLOAT32
         same = bool((np.abs(exact - np.round(exact)) <= edge).all())
         if entrant.ours and not same:
-            return WRONG
+            return Verdict(False, WRONG, wrong=True)
         if not same:
             return Verdict(False, "other buckets")
         share = f"{len(exact):,} of {other.size:,} at a bucket's edge differ"
@@ -244,5 +246,5 @@ class BucketJudge:
 
 
 def shortened(share: float) -> str:
-    """Three digits, and 1 only where it is 1."""
-    return "1" if share == 1 else f"{min(share, 0.9999):.4f}".rstrip("0")
+    """Four digits, and 1 only where it is 1."""
+    return "1" if share == 1 else f"{min(share, 0.9999):.4f}".rstrip("0").rstrip(".")

@@ -43,10 +43,10 @@ def describe(threads: int) -> list[str]:
     tier = found.pop("tier")
     del found["tiers"]
     versions = ", ".join(f"{name} {version}" for name, version in found.items())
-    arguments = " ".join(sys.argv[1:])
+    command = " ".join(["python bench/run.py", *sys.argv[1:]])
     return [
         f"Machine: {processor()}, {usable_cpus()} CPUs usable, {platform.system()}",
         f"Threads: {threads} for every contender; kernels of fast_lsh_ann: {tier}",
         f"Versions: {versions}, Python {platform.python_version()}",
-        f"Command: `python bench/run.py {arguments}`".replace(" `", "`"),
+        f"Command: `{command}`",
     ]

@@ -2,11 +2,11 @@
 
 A contender runs in a process of its own (worker.py) and imports its library there.  What
 it cannot do it does not define.  `answer` turns a library's own result into ours, off the
-clock: neighbors as (indices, distances or None), pairs as (left, right, distances or None).
+clock: neighbors as (indices, distances or None), pairs as (left, right, distances or
+None).
 """
 
 import importlib
-import os
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,21 @@ Ints = NDArray[np.int64]
 SEED = 42
 
 
+def repeated(ends: Ints) -> Ints:
+    """The query of each answer, where query i has those from ends[i] to ends[i + 1]."""
+    counts = np.asarray(ends[1:] - ends[:-1], dtype=np.int64)
+    return np.repeat(np.arange(len(counts)), counts)
+
+
 class Peer:
     """An index of rows, and how to ask it."""
 
     package = ""  # in the Python registry
+    module = ""  # imported before anything is timed
 
     def __init__(self, threads: int, **how: Any) -> None:
         self.threads, self.how = threads, how  # how an index is built
+        self.library = importlib.import_module(self.module)
         self.rows: Rows = np.empty((0, 0))
         self.index: Any = None
         self.settings: dict[str, Any] = {}
@@ -58,11 +66,7 @@ class Peer:
 class Ours(Peer):
     """fast_lsh_ann: exact, or among the candidates of Spark's buckets."""
 
-    package = "fast-lsh-ann"
-
-    def __init__(self, threads: int, **how: Any) -> None:
-        super().__init__(threads, **how)
-        self.library = importlib.import_module("fast_lsh_ann")
+    package, module = "fast-lsh-ann", "fast_lsh_ann"
 
     def facts(self) -> dict[str, str]:
         info = self.library.simd_info()
@@ -85,9 +89,7 @@ class Ours(Peer):
 
     def within(self, queries: Rows, radius: float, exact: bool = True) -> Any:
         """Pairs (query, row) within the radius."""
-        if hasattr(self.index, "radius_neighbors"):
-            return self.index.radius_neighbors(queries, radius, exact=exact)
-        return self.index.similarity_join(queries, threshold=radius, exact=exact)
+        return self.index.radius_neighbors(queries, radius, exact=exact)
 
     def join(self, queries: Rows, radius: float, exact: bool = True) -> Any:
         return self.index.similarity_join(queries, threshold=radius, exact=exact)
@@ -106,9 +108,11 @@ class Ours(Peer):
     def answer(self, method: str, raw: Any) -> Any:
         if method in ("knn", "build_and_knn"):
             return raw.indices, raw.distances
-        if method == "within" and hasattr(self.index, "radius_neighbors"):
-            return raw.left, raw.right, raw.distances
-        if method in ("within", "join"):  # a join reports the index's row first
+        if method == "within":
+            left, right = repeated(raw.indptr), raw.indices
+            order = np.lexsort((right, left))
+            return left[order], right[order], raw.distances[order]
+        if method == "join":  # it reports the index's row first
             order = np.lexsort((raw.left, raw.right))
             return raw.right[order], raw.left[order], raw.distances[order]
         if method == "self_join":
@@ -130,11 +134,10 @@ class OursRaw(Ours):
 class Replaced(Peer):
     """fast-lsh-ann 0.1.1, whose buckets are not Spark's."""
 
-    package = "fast-lsh-ann"
+    package, module = "fast-lsh-ann", "fast_lsh_ann"
 
     def lsh(self, tables: int, width: float) -> Any:
-        library = importlib.import_module("fast_lsh_ann")
-        return library.BucketedRandomProjectionLSH(width, tables, SEED)
+        return self.library.BucketedRandomProjectionLSH(width, tables, SEED)
 
     def build(self, rows: Rows) -> None:
         lsh = self.lsh(self.how["tables"], self.how["width"])
@@ -173,11 +176,10 @@ class Replaced(Peer):
 class FaissFlat(Peer):
     """Exact in float32."""
 
-    package = "faiss-cpu"
+    package, module = "faiss-cpu", "faiss"
 
     def __init__(self, threads: int, **how: Any) -> None:
         super().__init__(threads, **how)
-        self.library = importlib.import_module("faiss")
         self.library.omp_set_num_threads(threads)
 
     def build(self, rows: Rows) -> None:
@@ -200,7 +202,7 @@ class FaissFlat(Peer):
     def answer(self, method: str, raw: Any) -> Any:
         if method in ("within", "join", "self_join"):
             ends, _, right = raw
-            left = np.repeat(np.arange(len(ends) - 1), np.diff(ends.astype(np.int64)))
+            left = repeated(ends)
             keep = left < right if method == "self_join" else slice(None)
             return left[keep], right[keep], None
         return raw[1], None
@@ -224,11 +226,10 @@ class FaissFactory(FaissFlat):
 
 
 class Hnswlib(Peer):
-    package = "hnswlib"
+    package, module = "hnswlib", "hnswlib"
 
     def build(self, rows: Rows) -> None:
-        library = importlib.import_module("hnswlib")
-        self.index = library.Index(space="l2", dim=rows.shape[1])
+        self.index = self.library.Index(space="l2", dim=rows.shape[1])
         self.index.init_index(len(rows), M=16, ef_construction=200)
         self.index.set_num_threads(self.threads)
         self.index.add_items(rows)
@@ -242,11 +243,10 @@ class Hnswlib(Peer):
 
 
 class Usearch(Peer):
-    package = "usearch"
+    package, module = "usearch", "usearch.index"
 
     def build(self, rows: Rows) -> None:
-        library = importlib.import_module("usearch.index")
-        self.index = library.Index(ndim=rows.shape[1], metric="l2sq", dtype="f32")
+        self.index = self.library.Index(ndim=rows.shape[1], metric="l2sq", dtype="f32")
         self.index.add(np.arange(len(rows)), rows, threads=self.threads)
 
     def knn(self, queries: Rows, k: int) -> Any:
@@ -261,22 +261,20 @@ class UsearchFlat(Usearch):
     """Exact in float32."""
 
     def build(self, rows: Rows) -> None:
-        self.index, self.rows = importlib.import_module("usearch.index"), rows
+        self.rows = rows
 
     def knn(self, queries: Rows, k: int) -> Any:
-        metric = self.index.MetricKind.L2sq
-        search = self.index.search
+        metric, search = self.library.MetricKind.L2sq, self.library.search
         return search(self.rows, queries, k, metric, exact=True, threads=self.threads)
 
 
 class ScikitLearn(Peer):
     """NearestNeighbors(algorithm="brute")."""
 
-    package = "scikit-learn"
+    package, module = "scikit-learn", "sklearn.neighbors"
 
     def build(self, rows: Rows) -> None:
-        library = importlib.import_module("sklearn.neighbors")
-        brute = library.NearestNeighbors(algorithm="brute", n_jobs=self.threads)
+        brute = self.library.NearestNeighbors(algorithm="brute", n_jobs=self.threads)
         self.rows, self.index = rows, brute.fit(rows)
 
     def knn(self, queries: Rows, k: int) -> Any:
@@ -318,7 +316,7 @@ class Numpy(Peer):
     vectors are given, so that its buckets are ours.
     """
 
-    package = "numpy"
+    package = module = "numpy"
 
     def build(self, rows: Rows) -> None:
         self.rows, self.index = rows, squares(rows)
@@ -377,12 +375,13 @@ class Numpy(Peer):
 class Reader(Peer):
     """No search: the time in which the threads read so many bytes."""
 
-    package = "numpy"
+    package = module = "numpy"
+    rounds = 16
 
     def build(self, rows: Rows) -> None:
         ctypes = importlib.import_module("ctypes")
-        self.read_rows = ctypes.CDLL(os.fspath(self.how["library"])).read_rows
-        self.seconds = (ctypes.c_double * 16)()
+        self.read_rows = ctypes.CDLL(self.how["program"]).read_rows
+        self.seconds = (ctypes.c_double * self.rounds)()
         words = len(rows) * self.how["bytes_a_row"] // 8
         self.words = np.arange(words, dtype=np.uint64)
         self.pointer = ctypes.c_void_p(self.words.ctypes.data)
@@ -390,6 +389,5 @@ class Reader(Peer):
 
     def read(self) -> list[float]:
         """The seconds of some reads, measured between the threads' starts and ends."""
-        rounds = len(self.seconds)
-        self.read_rows(self.pointer, self.size, self.threads, rounds, self.seconds)
+        self.read_rows(self.pointer, self.size, self.threads, self.rounds, self.seconds)
         return list(self.seconds)

@@ -1,12 +1,57 @@
-"""Outcomes as Markdown tables, and the tables' places in README.md."""
+"""Scores and outcomes as Markdown tables, and the tables' places in README.md."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from contests import Line, Outcome
+from contests import Line, Outcome, Settings
+from pictures import Panel
 
 README = Path(__file__).with_name("README.md")
-PICTURES = Path(__file__).with_name("pictures")
+
+
+@dataclass(frozen=True)
+class Score:
+    """A measured goal; the bar is a least ratio, or a most."""
+
+    goal: str
+    bar: float
+    stretch: float
+    ratio: float | None
+    at_most: bool = False
+    percent: bool = False
+    remark: str = ""
+
+    def reached(self) -> str:
+        if self.ratio is None:
+            return "not measured"
+        sign = -1 if self.at_most else 1
+        if sign * self.ratio >= sign * self.stretch:
+            return "stretch"
+        return "yes" if sign * self.ratio >= sign * self.bar else "**no**"
+
+    def cells(self) -> list[str]:
+        sign = "<= " if self.at_most else ""
+        if self.percent:
+            bars = [f"{bar:.0%}" for bar in (self.bar, self.stretch)]
+            measured = "-" if self.ratio is None else f"{self.ratio:.1%}"
+        else:
+            bars = [f"{sign}{bar:g}x" for bar in (self.bar, self.stretch)]
+            measured = times(self.ratio)
+        return [self.goal, *bars, measured, self.reached(), self.remark or "-"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a part of the benchmarks found out."""
+
+    outcomes: Sequence[Outcome] = ()
+    scores: Sequence[Score] = ()
+    lines: Sequence[str] = ()  # tables of another kind
+    panels: Sequence[Panel] = ()
+
+
+Part = Callable[[Settings], Result]
 
 
 def duration(seconds: float) -> str:
@@ -28,7 +73,7 @@ def rows(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
 
 
 def line_cells(outcome: Outcome, line: Line) -> list[str]:
-    ratio = "1" if line is outcome.lines[0] else times(outcome.ratio(line.label))
+    ratio = times(outcome.ratio(line.label))
     once = " (1 run)" if line.timing.runs == 1 else ""
     return [
         line.label,
@@ -36,17 +81,38 @@ def line_cells(outcome: Outcome, line: Line) -> list[str]:
         duration(line.timing.median) + once,
         duration(line.timing.fastest),
         line.verdict.note or "-",
-        ratio,
+        "1" if line.label == outcome.reference else ratio,
     ]
 
 
-def table(outcome: Outcome) -> list[str]:
+def contest(outcome: Outcome) -> list[str]:
     """A contest: its title, a line each, and who was missing."""
     header = ["contender", "index built in", "median", "fastest", "answer", "ratio"]
     cells = [line_cells(outcome, line) for line in outcome.lines]
-    absent = [f"- {label}: {reason}" for label, reason in outcome.missing.items()]
-    title = f"**{outcome.title}** (checksum {outcome.checksum})"
-    return ["", title, "", *rows(header, cells), "", *absent]
+    absent = [f"- not measured: {name}: {why}" for name, why in outcome.missing.items()]
+    title = f"**{outcome.title}**"
+    if outcome.checksum:
+        title += f" (checksum {outcome.checksum})"
+    table = rows(header, cells) if cells else []
+    return ["", title, "", *table, "", *absent]
+
+
+def scoreboard(results: Mapping[str, Result]) -> list[str]:
+    """The goals of all parts in one table."""
+    header = ["#", "goal", "bar", "stretch", "measured", "reached", "remark"]
+    cells = [
+        [name, *score.cells()]
+        for name, result in results.items()
+        for score in result.scores
+    ]
+    return rows(header, cells) if cells else []
+
+
+def details(name: str, result: Result) -> list[str]:
+    """The contests and tables of a part."""
+    found = [line for outcome in result.outcomes for line in contest(outcome)]
+    found += result.lines
+    return ["", f"### {name}", *found] if found else []
 
 
 def write_section(name: str, lines: Sequence[str]) -> None:

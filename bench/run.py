@@ -1,50 +1,110 @@
-"""Measure the library beside NumPy and scikit-learn and write the table of README.md."""
+"""Measure the library beside its peers; write README.md's tables and pictures.
+
+What runs is a group (everyday, goals, growth, recall) or parts of one (E1, joins, k ...).
+A group that has run as a whole replaces its section of README.md; parts are printed only.
+"""
 
 import argparse
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-import fast_lsh_ann
-from contests import all_contests
+import everyday
+import goals
+import growth
+from contests import Settings
+from data import MissingDataError
 from machine import describe, usable_cpus
-from report import cell, table, write_between_markers
-from threadpoolctl import threadpool_limits
-from timing import run
+from pictures import draw
+from report import Part, Result, details, scoreboard, write_section
+from stage import ContenderError
 
-README = Path(__file__).parent / "README.md"
+GROUPS: Mapping[str, Mapping[str, Part]] = {
+    "everyday": everyday.PARTS,
+    "goals": goals.PARTS,
+    "growth": growth.PARTS,
+    "recall": growth.RECALL,
+}
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--only", metavar="NAMES", help="groups and parts, with commas between them"
+    )
+    parser.add_argument("--threads", type=int, default=usable_cpus())
+    parser.add_argument(
+        "--repetitions", type=int, default=5, help="turns of a contender, at most"
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=22,
+        help="seconds for all turns of a contender; it has one turn at least",
+    )
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="of the numbers of rows and queries"
+    )
+    parser.add_argument("--glove", type=Path, help="a .npy of GloVe's vectors, 100-d")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="search these .npy, .fvecs or .hdf5 files; alone unless --only is given",
+    )
+    parser.add_argument("--no-write", action="store_true", help="print only")
+    given = parser.parse_args()
+    names = [*GROUPS, *(name for parts in GROUPS.values() for name in parts)]
+    wanted = given.only.split(",") if given.only else [] if given.data else [*GROUPS]
+    given.wanted = wanted
+    unknown = [name for name in wanted if name not in names]
+    if unknown:
+        parser.error(f"no such group or part: {unknown[0]}; there are {', '.join(names)}")
+    return given
+
+
+def measure(name: str, part: Part, settings: Settings) -> Result:
+    """What the part found out, or why it could not; printed."""
+    start = time.perf_counter()
+    try:
+        result = part(settings)
+    except (ContenderError, MissingDataError) as error:
+        result = Result(lines=["", f"- not measured: {error}"])
+    lines = [*scoreboard({name: result}), *details(name, result)]
+    print("\n".join(lines), flush=True)
+    print(f"({name} took {time.perf_counter() - start:.0f} s)", flush=True)
+    return result
+
+
+def publish(group: str, facts: Sequence[str], results: Mapping[str, Result]) -> None:
+    """The group's section of README.md and its picture."""
+    lines = [*(f"- {fact}" for fact in facts), "", *scoreboard(results), ""]
+    panels = [panel for result in results.values() for panel in result.panels]
+    if panels:
+        path = draw(group, panels)
+        lines += [f"![{group}]({path.parent.name}/{path.name})", ""]
+    for name, result in results.items():
+        lines += details(name, result)
+    write_section(group, lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--rows", type=int, default=100_000, help="rows that are searched"
+    given = options()
+    settings = Settings(
+        given.threads, given.repetitions, given.patience, given.scale, given.glove
     )
-    parser.add_argument(
-        "--join-rows", type=int, default=10_000, help="rows of a join's side"
-    )
-    parser.add_argument(
-        "--repetitions", type=int, default=7, help="timed runs, at least 5"
-    )
-    parser.add_argument("--threads", type=int, default=usable_cpus())
-    parser.add_argument("--no-write", action="store_true", help="leave README.md alone")
-    options = parser.parse_args()
-    if options.repetitions < 5:
-        parser.error("a median of fewer than 5 runs says little")
-
-    fast_lsh_ann.set_threads(options.threads)
-    facts = describe(options.threads)
+    facts = describe(settings.threads)
     print("\n".join(facts), flush=True)
-    outcomes = []
-    with threadpool_limits(options.threads):
-        for contest in all_contests(options.rows, options.join_rows):
-            outcome = run(contest, options.repetitions)
-            ours = next(iter(outcome.seconds))
-            times = [f"{name} {cell(outcome, name, ours)}" for name in outcome.seconds]
-            print(f"{outcome.operation}: {'; '.join(times)}", flush=True)
-            outcomes.append(outcome)
-    if not options.no_write:
-        bullets = [f"- {fact}" for fact in facts]
-        bullets.append(f"- Medians of {options.repetitions} alternating runs")
-        write_between_markers(README, ["", *bullets, "", *table(outcomes), ""])
+    for path in given.data:
+        measure(path.name, partial(everyday.own_file, path=path), settings)
+    for group, parts in GROUPS.items():
+        whole = group in given.wanted
+        chosen = {n: p for n, p in parts.items() if whole or n in given.wanted}
+        results = {name: measure(name, part, settings) for name, part in chosen.items()}
+        if whole and not given.no_write:
+            publish(group, facts, results)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Who takes part, each in a process of its own that waits while the others run."""
 
+import math
 import os
 import pickle
 import subprocess
@@ -33,6 +34,7 @@ class Entrant:
     search: Mapping[str, Any] = field(default_factory=dict)  # arguments of each search
     settings: Mapping[str, Any] = field(default_factory=dict)  # before each search
     environment: Mapping[str, str] = field(default_factory=dict)
+    patience: float = math.inf  # seconds that its turns may take, at most
     python: str = sys.executable
     missing: str = ""  # why it cannot take part
 

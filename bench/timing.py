@@ -1,5 +1,6 @@
 """Timing contenders against each other: alternating turns, medians."""
 
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -15,13 +16,18 @@ TURN_SECONDS = 0.1
 PAUSE_SECONDS = 0.05  # until the threads of the one before have gone to sleep
 
 
+LONG_SECONDS = 1.0  # a first call that takes longer is as good as a later one
+
+
 @dataclass(frozen=True)
 class Act:
-    """What an entrant is asked to do again and again."""
+    """What a contender is asked to do again and again."""
 
     label: str
     worker: Worker
     request: Request
+    patience: float  # seconds that its turns may take
+    estimate: float = 0.0  # of a turn, from the rehearsal
 
 
 @dataclass(frozen=True)
@@ -31,32 +37,40 @@ class Timing:
     runs: int
 
 
-def rehearse(act: Act) -> tuple[Any, float]:
-    """The answer, and about how long it takes once warm."""
-    reply = act.worker.ask(replace(act.request, wanted=True))
-    estimate = reply.seconds[0]
-    if estimate < 1:
-        estimate = min(estimate, act.worker.ask(act.request).seconds[0])
-    return reply.answer, estimate
+def rehearse(act: Act, judged: Request) -> tuple[Act, Any]:
+    """Ask once for the answer that is judged, and estimate how long a turn takes."""
+    reply = act.worker.ask(replace(judged, wanted=True))
+    answer = reply.answer
+    if sum(reply.seconds) < LONG_SECONDS or judged != act.request:
+        reply = act.worker.ask(act.request)
+    return replace(act, estimate=sum(reply.seconds)), answer
 
 
-def alternate(
-    acts: Sequence[Act], estimates: Sequence[float], repetitions: int, patience: float
-) -> dict[str, Timing]:
-    """Take turns `repetitions` times; whoever needs longer than patience has one turn."""
-    turns: dict[str, list[float]] = {act.label: [] for act in acts}
-    fastest: dict[str, float] = {}
+def alternate(acts: Sequence[Act], repetitions: int) -> dict[str, Timing]:
+    """Take turns: each `repetitions` times, or as often as its patience allows.
+
+    A long rehearsal counts as a turn, and where there is no patience for any other.
+    """
+    taken: dict[str, list[float]] = {act.label: [] for act in acts}
+    fastest = dict.fromkeys(taken, math.inf)
+
+    def record(label: str, seconds: Sequence[float]) -> None:
+        taken[label].append(statistics.median(seconds))
+        fastest[label] = min(fastest[label], *seconds)
+
+    for act in acts:
+        if act.estimate > min(act.patience, LONG_SECONDS):
+            record(act.label, [act.estimate])
     for turn in range(repetitions):
-        for act, estimate in zip(acts, estimates, strict=True):
-            if turn and estimate > patience:
+        for act in acts:
+            tired = (turn + 1) * act.estimate > act.patience
+            if tired or len(taken[act.label]) == repetitions:
                 continue
             time.sleep(PAUSE_SECONDS)
-            least = TURN_SECONDS if estimate < TURN_SECONDS else 0.0
-            seconds = act.worker.ask(replace(act.request, least=least)).seconds
-            turns[act.label].append(statistics.median(seconds))
-            best = min(seconds)
-            fastest[act.label] = min(best, fastest.get(act.label, best))
+            least = TURN_SECONDS if act.estimate < TURN_SECONDS else 0.0
+            asked = replace(act.request, least=least)
+            record(act.label, act.worker.ask(asked).seconds)
     return {
-        label: Timing(statistics.median(taken), fastest[label], len(taken))
-        for label, taken in turns.items()
+        label: Timing(statistics.median(seconds), fastest[label], len(seconds))
+        for label, seconds in taken.items()
     }
