@@ -485,8 +485,8 @@ class LSHIndex:
             "plan": "dense" or "bucket".  "candidate_share": of all pairs, estimated on a
             sample of the rows.  "short_form": coordinates that are filtered first, 0
             where all are.  "row_bytes": read of each row by a dense filter.  "bytes": the
-            same of all rows.  "dense_seconds", "bucket_seconds": about what each plan would
-            take.  "tier", "threads": what would run.
+            same of all rows.  "dense_seconds", "bucket_seconds": about what each plan
+            would take.  "tier", "threads": what would run.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""How a search goes about it: what is chosen, what it costs, and that nothing else shows."""
+"""How a search goes about it: what is chosen, what it costs; nothing else shows."""
 
 import fast_lsh_ann
 import numpy as np
