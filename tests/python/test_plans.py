@@ -6,8 +6,9 @@ import oracle
 import pytest
 import workload
 from checks import assert_same_neighbors
+from fast_lsh_ann.index import Plan
 
-PLANS = ("auto", "dense", "bucket", "gather")
+PLANS: tuple[Plan, ...] = ("auto", "dense", "bucket", "gather")
 
 
 def selective_index(n: int = 4_000) -> tuple[fast_lsh_ann.LSHIndex, workload.Rows]:
