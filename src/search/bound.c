@@ -203,7 +203,7 @@ fla_estimator fla_estimator_for(size_t dim, bool single)
     const size_t additions = dim / FLA_ESTIMATE_LANES + FLA_ESTIMATE_LANES;
     const double loss = (double)(additions + 3) * roundoff;
     if (loss > 0.25) /* nothing is known */
-        return (fla_estimator){0, INFINITY, 1, 0, 0, INFINITY};
+        return (fla_estimator){INFINITY, 1, 1, 0, 0, INFINITY};
     const double up = 1 + (d + 4) * DOUBLE_ROUNDOFF, tiny = sqrt(d) * 0x1p-535;
     return (fla_estimator){
         .least = least,

@@ -96,6 +96,13 @@ static inline double fla_estimate_reach(const fla_estimator *e, double radius)
                            : (double)INFINITY;
 }
 
+/* At least every sum whose estimate is at most reach; least covers an underflow here. */
+static inline double fla_estimate_sum(const fla_estimator *e, double reach)
+{
+    const double root = (reach - e->addend) / e->factor;
+    return (root > 0 ? root * root / e->growth * (1 + 0x1p-40) : 0) + e->least;
+}
+
 /* A query in codes, as the limits need it. */
 typedef struct fla_coded {
     double residual; /* at least: the distance from scale times its codes */

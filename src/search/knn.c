@@ -30,7 +30,7 @@
 enum {
     /* Below this many queries per thread, threads share out rows instead of queries. */
     QUERIES_PER_THREAD = 256,
-    BLOCK_QUERIES = 512,           /* a block's codes stay in the L2 cache */
+    BLOCK_QUERIES = 1024,          /* what a tile costs to fetch is shared by so many */
     RANGE_ROWS = 16 * FLA_TILE,    /* least rows of a task when rows are shared out */
     RANGES_PER_THREAD = 16,        /* evens out their lengths */
     BLOCKS_PER_THREAD = 8,         /* the same when queries go by buckets */
@@ -225,32 +225,45 @@ static double share_radius(_Atomic double *shared, double radius)
     return known;
 }
 
-/* Measure the rows of a list that have only an estimate yet; they are of the block at
-   hand. */
-static void settle(const fla_knn *knn, size_t q, fla_topk *top)
+/* Pairs that wait to be measured together, and where their distances go. */
+typedef struct measuring {
+    const fla_knn *knn;
+    size_t n;
+    const void *rows[FLA_PAIRS], *queries[FLA_PAIRS];
+    double *places[FLA_PAIRS];
+} measuring;
+
+static void measure(measuring *pairs)
 {
-    const fla_matrix *rows = knn->block_rows, *queries = &knn->queries.rows;
-    fla_distance_fn *distance =
-        knn->context->kernels->floats->distance[rows->dtype][queries->dtype];
-    const void *row[FLA_PAIRS], *query[FLA_PAIRS];
-    size_t place[FLA_PAIRS], n = 0;
-    double some[FLA_PAIRS];
-    for (size_t p = 0; p < FLA_PAIRS; p++)
-        query[p] = fla_row(queries, q);
+    const fla_matrix *rows = pairs->knn->block_rows;
+    const fla_matrix *queries = &pairs->knn->queries.rows;
+    double distances[FLA_PAIRS];
+    for (size_t i = pairs->n; i < FLA_PAIRS; i++) {
+        pairs->rows[i] = pairs->rows[0];
+        pairs->queries[i] = pairs->queries[0];
+    }
+    if (pairs->n > 0)
+        pairs->knn->context->kernels->floats->distance[rows->dtype][queries->dtype](
+            pairs->rows, pairs->queries, rows->dim, distances);
+    for (size_t i = 0; i < pairs->n; i++)
+        *pairs->places[i] = distances[i];
+    pairs->n = 0;
+}
+
+/* Have the rows of a list measured that have only an estimate yet; they are of the block
+   at hand. */
+static void settle(measuring *pairs, size_t q, fla_topk *top)
+{
+    const fla_matrix *rows = pairs->knn->block_rows;
     for (size_t i = 0; i < top->count; i++) {
-        if (top->rows[i] < 0) {
-            top->rows[i] = ~top->rows[i];
-            row[n] = fla_row(rows, (size_t)(top->rows[i] - rows->first_row));
-            place[n++] = i;
-        }
-        if (n == 0 || (n < FLA_PAIRS && i + 1 < top->count))
+        if (top->rows[i] >= 0)
             continue;
-        for (size_t p = n; p < FLA_PAIRS; p++)
-            row[p] = row[0];
-        distance(row, query, rows->dim, some);
-        for (size_t p = 0; p < n; p++)
-            top->distances[place[p]] = some[p];
-        n = 0;
+        top->rows[i] = ~top->rows[i];
+        pairs->rows[pairs->n] = fla_row(rows, (size_t)(top->rows[i] - rows->first_row));
+        pairs->queries[pairs->n] = fla_row(&pairs->knn->queries.rows, q);
+        pairs->places[pairs->n++] = &top->distances[i];
+        if (pairs->n == FLA_PAIRS)
+            measure(pairs);
     }
 }
 
@@ -261,7 +274,9 @@ static void shrink(const fla_knn *knn, size_t q, fla_topk *top,
     fla_topk_tighten(top, knn->k, estimator);
     if (!fla_topk_full(top, knn->k))
         return;
-    settle(knn, q, top);
+    measuring pairs = {.knn = knn};
+    settle(&pairs, q, top);
+    measure(&pairs);
     fla_topk_select(top, knn->k);
 }
 
@@ -416,15 +431,17 @@ static void settle_task(fla_job *job, void *arg, size_t task, unsigned worker)
         fla_estimator_for(knn->block_rows->dim, knn->block_rows->dtype == FLA_F32 &&
                                                     knn->queries.rows.dtype == FLA_F32);
     const size_t first = task * FINISH_QUERIES;
+    measuring pairs = {.knn = knn};
     for (size_t q = first; q < first + FINISH_QUERIES && q < knn->queries.n; q++) {
         if (fla_job_stopped(job, worker))
             return;
         for (size_t slot = 0; slot < knn->slots; slot++) {
             fla_topk *top = &knn->tops[slot * knn->queries.n + q];
             fla_topk_tighten(top, knn->k, &estimator);
-            settle(knn, q, top);
+            settle(&pairs, q, top);
         }
     }
+    measure(&pairs);
 }
 
 /* The rows at hand go with their block: measure those that may be in an answer. */

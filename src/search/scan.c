@@ -100,7 +100,8 @@ void fla_scan_set_radius(fla_scan *scan, size_t query, double radius)
 {
     const fla_base *base = scan->base;
     scan->radius[query] = radius;
-    scan->reach[query] = fla_estimate_reach(&scan->estimator, radius);
+    scan->reach[query] =
+        fla_estimate_sum(&scan->estimator, fla_estimate_reach(&scan->estimator, radius));
     if (base->coded)
         scan->code_limits[query] =
             limit_codes(scan, &base->full, &base->quantizer, &scan->queries->full, query);
@@ -123,12 +124,13 @@ static void estimate(fla_scan *scan, double bounds[FLA_SCAN_PAIRS])
     for (size_t i = 0; i < pairs->n; i++) {
         const size_t query = pairs->query[i], row = pairs->row[i];
         const void *asked = fla_row(queries, scan->first + query);
-        bounds[kept] =
-            fla_estimate(&scan->estimator, sum(fla_row(rows, row), asked, scan->dim));
+        bounds[kept] = sum(fla_row(rows, row), asked, scan->dim);
         pairs->query[kept] = query;
         pairs->row[kept] = row;
         kept += bounds[kept] <= scan->reach[query];
     }
+    for (size_t i = 0; i < kept; i++)
+        bounds[i] = fla_estimate(&scan->estimator, bounds[i]);
     scan->lost += pairs->n - kept;
     pairs->n = kept;
 }

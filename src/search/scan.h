@@ -39,7 +39,7 @@ struct fla_scan {
     fla_tile tile;
     size_t capacity; /* queries of a block, at most */
     double *radius;  /* [capacity]: what may enter the answer is within it */
-    double *reach;   /* [capacity]: and has an estimate within this */
+    double *reach;   /* [capacity]: and an estimate kernel's sum up to this */
     fla_estimator estimator;
     fla_hit *hits; /* [capacity] */
     fla_scan_pairs pairs;
