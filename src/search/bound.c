@@ -46,7 +46,9 @@
  *    Where M passes 2^30 the limit is INT32_MIN: every row passes.  Nothing overflows:
  * for d <= 2^14 and bytes, |a|, the shift and every partial sum stay below 2^30.
  * 7. Back from the score.  N = n + p - 2 k.l = p - 2a + (n - 2 floor(n/2)) <= p - 2a + 1,
- *    so D <= s sqrt(p - 2a + 1) + e_x + e_q, and step 1 upwards gives c.
+ *    so D <= s sqrt(p - 2a + 1) + e_x + e_q, and step 1 upwards gives c.  Codes differ by
+ *    at most 255, so N < 2^30 for d <= 2^14: where p - 2a + 1 passes 2^30 no codes have
+ *    reached the score (an exception or padding may have), and the radius is infinite.
  *
  * The short form.  W a matrix with spectral norm at most 1, y = x - m rounded to float32,
  * b(y) = sqrt(|y|^2 - |W y|^2), z(y) = (W y, b(y)).
@@ -77,7 +79,7 @@
  *    and E <= sqrt(D^2 / (1-l)^2 + 4 d m) (1 + (d+4) u) + ...
  *          <= c (1 + 2 l + 2 l^2) (1 + 2 (d+4) u) + 2 sqrt(d m) + sqrt(d) 2^-535
  *    for l <= 1/4.  Where a step overflowed, E is infinite, and D passes 2^62: beyond any
- *    smaller radius, and for others fla_slack_reach keeps every row.
+ *    smaller radius, and for others fla_estimate_reach keeps every row.
  *
  * Right sides are evaluated in double: fewer than 16 roundings of positive terms, covered
  * by the factor 1 + 2^-48, and rounded up where they are stored narrower.
@@ -203,12 +205,11 @@ fla_estimator fla_estimator_for(size_t dim, bool single)
     const size_t additions = dim / FLA_ESTIMATE_LANES + FLA_ESTIMATE_LANES;
     const double loss = (double)(additions + 3) * roundoff;
     if (loss > 0.25) /* nothing is known */
-        return (fla_estimator){INFINITY, 1, 1, 0, 0, INFINITY};
+        return (fla_estimator){INFINITY, 1, 0, 0, INFINITY};
     const double up = 1 + (d + 4) * DOUBLE_ROUNDOFF, tiny = sqrt(d) * 0x1p-535;
     return (fla_estimator){
         .least = least,
-        .growth = ROOM / (1 - loss),
-        .factor = up * ROOM,
+        .factor = sqrt(1 / (1 - loss)) * up * ROOM * ROOM,
         .addend = tiny,
         .reach_factor = (1 + 2 * loss + 2 * loss * loss) * up * up * ROOM * ROOM * ROOM,
         .reach_addend = (2 * sqrt(least) + 4 * tiny) * ROOM,
@@ -232,6 +233,8 @@ double fla_code_radius(int32_t score, double residual, double scale,
 {
     const double squares =
         (double)query->squares - 2 * ((double)score - (double)query->shift) + 1;
+    if (squares > MOST_SQUARES)
+        return INFINITY;
     const double reach = scale * sqrt(squares > 0 ? squares : 0);
     return widen((reach + residual + query->residual) * ROOM, dim) * ROOM;
 }

@@ -76,8 +76,8 @@ float fla_filter_limit(double radius, double rounding, size_t dim);
 
 /* Upper bounds of computed distances, from the sums that the estimate kernels make. */
 typedef struct fla_estimator {
-    double least, growth, factor, addend; /* from a sum to a bound */
-    double reach_factor, reach_addend;    /* how far bounds may pass the distances */
+    double least, factor, addend;      /* from a sum to a bound */
+    double reach_factor, reach_addend; /* how far bounds may pass the distances */
 } fla_estimator;
 
 /* single: both rows of a pair are float32, so that their sum is too. */
@@ -85,7 +85,7 @@ fla_estimator fla_estimator_for(size_t dim, bool single);
 
 static inline double fla_estimate(const fla_estimator *e, double sum)
 {
-    return sqrt((sum + e->least) * e->growth) * e->factor + e->addend;
+    return sqrt(sum + e->least) * e->factor + e->addend;
 }
 
 /* Rows whose computed distance is at most radius have estimates up to this; where float32
@@ -100,7 +100,7 @@ static inline double fla_estimate_reach(const fla_estimator *e, double radius)
 static inline double fla_estimate_sum(const fla_estimator *e, double reach)
 {
     const double root = (reach - e->addend) / e->factor;
-    return (root > 0 ? root * root / e->growth * (1 + 0x1p-40) : 0) + e->least;
+    return (root > 0 ? root * root * (1 + 0x1p-40) : 0) + e->least;
 }
 
 /* A query in codes, as the limits need it. */
@@ -126,7 +126,8 @@ int32_t fla_code_limit(double radius, double residual, double scale,
 
 /*
  * At least the computed distance of any row, with a residual up to residual, that reached
- * score in the code kernels.
+ * score in the code kernels; infinity for a score so low that no row's codes can leave
+ * it.
  */
 double fla_code_radius(int32_t score, double residual, double scale,
                        const fla_coded *query, size_t dim);
