@@ -166,7 +166,8 @@ import os, signal, threading, time
 import numpy as np
 import workload, fast_lsh_ann
 
-base = workload.rows(60_000, 128)
+fast_lsh_ann.set_threads(2)  # with more, the calls may be too short
+base = workload.rows(100_000, 128)
 model = fast_lsh_ann.BucketedRandomProjectionLSH(2.0, 5, 42).fit(base)
 index = model.index(base)
 wide = fast_lsh_ann.BucketedRandomProjectionLSHModel(1e-9, 4_000, 42, 1_024)
@@ -177,7 +178,7 @@ def interrupt():
     sent.append(time.perf_counter())
     os.kill(os.getpid(), signal.SIGINT)
 
-timer = threading.Timer(0.3, interrupt)
+timer = threading.Timer(0.1, interrupt)
 timer.start()
 try:
     {call}
