@@ -494,6 +494,19 @@ static void every_kind_is_held(const fla_kernels *k)
     CHECK(tight > 1000, "%s: only %zu limits were reached exactly", k->name, tight);
 }
 
+/* A spectral norm that is not known to be at most 1 shrinks nothing. */
+static void directions_without_a_norm_are_left(void)
+{
+    const float nan[6] = {NAN, 0, 0, 0, 1, 0}, long_ones[6] = {3e30F, 0, 0, 0, 5, 0};
+    const fla_kernels *k = fla_kernels_pick(0, NULL);
+    fla_prefix prefix;
+    CHECK(fla_prefix_init(&prefix, k, nan, 2, 3) && prefix.directions == 0, "NaN");
+    fla_prefix_clear(&prefix);
+    CHECK(fla_prefix_init(&prefix, k, long_ones, 2, 3) && prefix.directions == 2, "long");
+    CHECK(fabs((double)prefix.vectors[0]) <= 1, "%g", (double)prefix.vectors[0]);
+    fla_prefix_clear(&prefix);
+}
+
 static void no_row_is_lost_at_its_own_distance(void)
 {
     call_tiers(every_kind_is_held);
@@ -503,6 +516,7 @@ int main(void)
 {
     RUN(no_tier_filters_a_row_within_its_distance);
     RUN(an_estimate_and_its_distance_bound_each_other);
+    RUN(directions_without_a_norm_are_left);
     RUN(no_row_is_lost_at_its_own_distance);
     return check_report();
 }
