@@ -1,63 +1,65 @@
 /*
- * The certificates of search/bound.c, against arithmetic of 113 bits.
- *
- * Tests named right_side_* ask whether a function returns at least the right side that
- * its proof ends with, and hardly more.  The others ask for what the proof promises:
- * vectors, rows and codes are made whose every rounding loses as much as it can in the
- * direction that hurts, and the true length, distance or score must be on its side.
+ * What the proofs of search/bound.c promise, where it is hardest to keep: vectors, rows
+ * and codes whose every rounding loses as much as it can in the direction that hurts; the
+ * true length, distance or score, in 113 bits, must be on its side.
  *
  * Seen to fail.  Each line is one change of bound.c made alone, and the tests of this
- * file that it turned red; "only right sides" means that no vector can show it, because
- * what is named covers it.  Changes of other files are listed in test_certificate.c.
+ * file that it turned red.  Unless it says green, right_side* or
+ * what_has_no_bound_is_infinite (both test_right_sides.c) turned red too or alone:
+ * "sides" means that no vector can show it, because what is named covers it.  More is
+ * listed in test_filters.c and test_certificate.c.
  *
- * ROOM = 1                              all right sides; where it is taken from one
- *                                       function alone: that one's; vectors never show
- *                                       it, as every other term has slack of its own
+ * ROOM = 1                              sides, all; where it is taken from one function
+ *                                       alone: its own; every other term has slack
  * fla_rounding_bound
  *   no sqrt(d), v / 2, no 2^-150        what_moves_a_row_is_bounded
- *   no test of FLT_MAX                  what_has_no_bound_is_infinite
+ *   no test of FLT_MAX                  sides
  * fla_length_bound
- *   no loss, d + 2 -> d - 1, 1 + loss   lengths_are_never_short
- *   d + 2 -> d                          only right sides: a first sum, to 0, is exact
+ *   no loss, t + 2 -> t - 1, 1 + loss   lengths_are_never_short
+ *   t + 2 -> t                          sides: a first sum, to 0, is exact
  *   d 2^-149 dropped or 2^-151          lengths_are_never_short
- *   loss > 0.5 allowed                  what_has_no_bound_is_infinite
+ *   loss > 0.5 allowed                  sides
  * fla_centring_bound
  *   2^-23 dropped or 2^-24              what_moves_a_row_is_bounded
  *   no 2^-149, no sqrt(d)               what_moves_a_row_is_bounded
  * fla_residual_bound
  *   no fla_centring_bound               what_moves_a_row_is_bounded
- *   no 1 + 2^-23                        only right sides: d + 2 for d covers it
+ *   no 1 + 2^-23                        sides: t + 2 for t covers it
  *   no ROOM of its own                  green: those of its two terms cover it
  * widen
- *   (d + 4) u dropped, quartered or -   distances_that_lost_most_by_rounding_are_held
+ *   (d + 4) u dropped, quartered, < 0   distances_that_lost_most_by_rounding_are_held
  *   2^-537 dropped, no sqrt(d)          distances_of_vanishing_squares_are_held (scales
  *                                       that small are never fitted)
  * fla_filter_limit
- *   no widen                            only right sides: d + 3 covers it
- *   d + 3 -> d + 1                      only right sides: see d + 2, and the rounding up
- *   no growth, 1 + growth               right side, and test_certificate.c
- *   no 2^-147, 2^-151, no rounding      right side, and test_certificate.c
- *   to the nearest float                only right sides: as d + 3 -> d + 1
- *   growth > 0.5 allowed                what_has_no_bound_is_infinite
+ *   no widen                            sides: d + 3 covers it
+ *   d + 3 -> d + 1                      sides: as t + 2, and rounding up covers the rest
+ *   no growth, 1 + growth               sides, and test_filters.c
+ *   no 2^-147, 2^-151, no rounding      sides, and test_filters.c
+ *   to the nearest float                sides: d + 3 for d + 2 covers it
+ *   growth > 0.5 allowed                sides
  *   no test of FLT_MAX                  green: IEC 60559 converts to infinity, C need not
  * fla_code_limit
- *   no ROOM                             only right sides
+ *   no ROOM                             sides: residuals are wider than that
  *   no widen                            distances_that_lost..., ..._vanishing_squares_...
  *   either residual dropped             rows_across_a_border_are_held
  *   M - 1; a limit more                 codes_without_residuals_are_exact
  *   ceil: 1 more for positive, for      codes_without_residuals_are_exact
  *   negative; floor (loose) for either
  *   no shift                            codes_without_residuals_are_exact
- *   no test of 2^30, 2^29               what_has_no_bound_is_infinite
+ *   no test of 2^30, 2^29               sides
  * fla_code_radius
  *   + 1 dropped or + 0.5                codes_without_residuals_are_exact
  *   no shift                            codes_without_residuals_are_exact
  *   either residual dropped             a_radius_counts_both_residuals
  *   no widen                            distances_that_lost..., ..._vanishing_squares_...
- *   one ROOM dropped                    green: the other covers it; both: right side
- *   no test of 2^30                     a_score_without_a_row_proves_no_radius
+ *   one ROOM dropped                    green: the other covers it; both: sides
+ *   no test of 2^30                     a_score_without_a_row... (test_right_sides.c)
  *   squares > 0 not asked               green: N >= 0, so no row's score asks for it
  * fla_code_bias: ceil of n / 2          codes_without_residuals_are_exact
+ * fla_product_bound, fla_rest_bound, fla_reflection_bound, fla_sum_bound
+ *   every term of them dropped          sides: products are never off by so much
+ * fla_estimate, fla_estimate_sum
+ *   no addend; no 1 + 2^-40             sides; more in test_filters.c
  */
 #include "search/bound.h"
 
