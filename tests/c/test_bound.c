@@ -60,6 +60,8 @@
  *   every term of them dropped          sides: products are never off by so much
  * fla_estimate, fla_estimate_sum
  *   no addend; no 1 + 2^-40             sides; more in test_filters.c
+ *   a sum without least, or with 4      green: each covers the other
+ *   times the addend taken off
  */
 #include "search/bound.h"
 
