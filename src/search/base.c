@@ -17,7 +17,8 @@ enum {
     LINE_STEPS = FLA_ALIGNMENT / FLA_STEP,
 };
 
-/* Less padding than any row that exists would leave, and less than any finite limit. */
+/* Rows that are not there, and exceptions, score less than a row could; where a limit
+   lets even that pass, scan.c drops rows past the end and an exception passes anyway. */
 static const int32_t PADDING_BIAS = -(1 << 30);
 /* More than any score without a bias falls short of any limit, by far. */
 static const int32_t ALWAYS_BIAS = 1 << 29;

@@ -16,7 +16,7 @@
 
 enum {
     STRIP = 64, /* queries the float32 filter takes at once */
-    /* Packing a row costs about as much as fetching it for 8 queries (bench/kernels.c).
+    /* Packing a row costs about as much as fetching it for 8 queries.
      */
     TILE_QUERIES = 8,
     TILE_ROWS = FLA_TILE / 2, /* fewer leave most lanes empty */

@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 
 enum {
-    ITERATIONS = 4, /* spans of real sets change little after that (bench/README.md) */
+    ITERATIONS = 4, /* the span need not be exact: errors cost speed alone */
     LANES = 16,     /* partial sums of a dot product, so that it is a vector's work */
 };
 

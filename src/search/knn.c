@@ -85,12 +85,11 @@ static void choose_split(fla_knn *knn)
     knn->share_rows = knn->threads > 1 && n / knn->threads < QUERIES_PER_THREAD;
     knn->slots = knn->share_rows ? knn->threads : 1;
     knn->block = n > 0 ? n : 1;
-    if (!knn->share_rows && n > BLOCK_QUERIES) {
+    if (!knn->share_rows && n > 0) {
         /* As many blocks as fill every thread the same number of times. */
         const size_t blocks = fla_size_parts(n, BLOCK_QUERIES);
         const size_t rounds = fla_size_parts(blocks, knn->threads);
-        const size_t whole = rounds * knn->threads;
-        knn->block = fla_size_parts(n, whole);
+        knn->block = fla_size_parts(n, rounds * knn->threads);
     }
 }
 

@@ -7,7 +7,7 @@
 
 enum { SAMPLE_ROWS = 2048, SAMPLE_QUERIES = 64 };
 
-/* Nanoseconds (bench/README.md): what a pair of a dense scan takes besides its steps;
+/* Nanoseconds: what a pair of a dense scan takes besides its steps;
    a coordinate of the float32 filter; fetching a candidate, and a coordinate of it. */
 static const double PAIR_TIME = 0.02, FLOAT_TIME = 0.0104;
 static const double FETCH_TIME = 6, COORDINATE_TIME = 0.025;

@@ -14,9 +14,9 @@
 #include "search/directions.h"
 
 enum {
-    SAMPLE_ROWS = 2048, /* directions of more rows filter no better (bench/README.md) */
+    SAMPLE_ROWS = 2048, /* the search takes less time than coding LEAST_ROWS rows */
     LEAST_ROWS = 16384, /* fewer do not repay the search for directions */
-    LEAST_DIM = 128,    /* one stage is as good below (bench/README.md) */
+    LEAST_DIM = 128,    /* with fewer, coding short forms costs what they save */
     ASKED = 32,         /* rows of the sample that stand for queries */
 };
 
@@ -24,8 +24,8 @@ enum {
 static const size_t SIZES[] = {16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192};
 enum { N_SIZES = sizeof SIZES / sizeof SIZES[0], SHARE = 3 };
 
-/* Nanoseconds (bench/README.md): what a pair takes besides its steps, and a pair that
-   passes. */
+/* Nanoseconds, measured on Fashion-MNIST (784 coordinates): what a pair takes besides its
+   steps, and a pair that passes. */
 static const double PAIR_TIME = 0.02;
 static const double CHECK_TIME = 2, CHECK_COORDINATE_TIME = 0.015;
 /* Of what one stage costs: preparing short forms must be repaid too. */
