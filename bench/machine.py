@@ -43,7 +43,9 @@ def describe(threads: int) -> list[str]:
     tier = found.pop("tier")
     del found["tiers"]
     versions = ", ".join(f"{name} {version}" for name, version in found.items())
-    command = " ".join(["python bench/run.py", *sys.argv[1:]])
+    # Files by their names: where they lay helps nobody else.
+    arguments = [Path(word).name for word in sys.argv[1:]]
+    command = " ".join(["python bench/run.py", *arguments])
     return [
         f"Machine: {processor()}, {usable_cpus()} CPUs usable, {platform.system()}",
         f"Threads: {threads} for every contender; kernels of fast_lsh_ann: {tier}",
