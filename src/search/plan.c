@@ -7,6 +7,10 @@
 
 enum { SAMPLE_ROWS = 2048, SAMPLE_QUERIES = 64 };
 
+/* Runs take 8 bytes a row and hash table: models that select more do without, also where
+   a dense scan is slow. */
+static const double MOST_SHARE = 0.05;
+
 /* Nanoseconds: what a pair of a dense scan takes besides its steps;
    a coordinate of the float32 filter; fetching a candidate, and a coordinate of it. */
 static const double PAIR_TIME = 0.02, FLOAT_TIME = 0.0104;
@@ -82,5 +86,6 @@ double fla_plan_candidate_time(const fla_base *base)
 
 bool fla_plan_is_selective(const fla_base *base, double share)
 {
-    return share * fla_plan_candidate_time(base) < fla_plan_dense_time(base);
+    return share <= MOST_SHARE &&
+           share * fla_plan_candidate_time(base) < fla_plan_dense_time(base);
 }

@@ -25,7 +25,7 @@ static const size_t SIZES[] = {16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192};
 enum { N_SIZES = sizeof SIZES / sizeof SIZES[0], SHARE = 3 };
 
 /* Nanoseconds, measured on Fashion-MNIST (784 coordinates): what a pair takes besides its
-   steps, and a pair that passes. */
+   steps, and a pair that passes besides all the steps of its row. */
 static const double PAIR_TIME = 0.02;
 static const double CHECK_TIME = 2, CHECK_COORDINATE_TIME = 0.015;
 /* Of what one stage costs: preparing short forms must be repaid too. */
@@ -215,7 +215,9 @@ static size_t choose(const survey *s)
             reach[i] = radius + 2 * error[i];
         count_within(s, q, reach, within);
     }
-    const double check = CHECK_TIME + CHECK_COORDINATE_TIME * (double)s->sample.dim;
+    const double whole = step * (double)(s->sample.dim / FLA_STEP);
+    const double check =
+        CHECK_TIME + CHECK_COORDINATE_TIME * (double)s->sample.dim + whole;
     for (size_t i = 0; i < N_SIZES && SIZES[i] <= s->most; i++) {
         const double time = step * (double)(SIZES[i] / FLA_STEP) + PAIR_TIME +
                             (double)within[i] / pairs * check;
