@@ -427,8 +427,7 @@ static void settle_task(fla_job *job, void *arg, size_t task, unsigned worker)
 {
     const fla_knn *knn = arg;
     const fla_estimator estimator =
-        fla_estimator_for(knn->block_rows->dim, knn->block_rows->dtype == FLA_F32 &&
-                                                    knn->queries.rows.dtype == FLA_F32);
+        fla_scan_estimator(knn->block_rows, &knn->queries.rows);
     const size_t first = task * FINISH_QUERIES;
     measuring pairs = {.knn = knn};
     for (size_t q = first; q < first + FINISH_QUERIES && q < knn->queries.n; q++) {

@@ -206,7 +206,8 @@ static size_t choose(const survey *s)
     double error[N_SIZES], reach[N_SIZES];
     const double pairs = (double)(ASKED * s->sample.n);
     const double step = (double)s->kernels->codes->step_time;
-    double least = WORTH * (step * (double)(s->sample.dim / FLA_STEP) + PAIR_TIME);
+    const double whole = step * (double)(s->sample.dim / FLA_STEP);
+    double least = WORTH * (whole + PAIR_TIME);
     for (size_t i = 0; i < N_SIZES && SIZES[i] <= s->most; i++)
         error[i] = code_error(s, SIZES[i] - 1);
     for (size_t q = 0; q < ASKED; q++) {
@@ -215,7 +216,6 @@ static size_t choose(const survey *s)
             reach[i] = radius + 2 * error[i];
         count_within(s, q, reach, within);
     }
-    const double whole = step * (double)(s->sample.dim / FLA_STEP);
     const double check =
         CHECK_TIME + CHECK_COORDINATE_TIME * (double)s->sample.dim + whole;
     for (size_t i = 0; i < N_SIZES && SIZES[i] <= s->most; i++) {

@@ -59,10 +59,10 @@ void fla_scan_encode(fla_scan *scan, fla_queries *queries, const fla_base *base,
 
 /* ---- radius and limits ----------------------------------------------------------- */
 
-/* Whether estimates are made in float32. */
-static bool single(const fla_scan *scan)
+fla_estimator fla_scan_estimator(const fla_matrix *rows, const fla_matrix *queries)
 {
-    return scan->base->rows.dtype == FLA_F32 && scan->queries->rows.dtype == FLA_F32;
+    return fla_estimator_for(rows->dim,
+                             rows->dtype == FLA_F32 && queries->dtype == FLA_F32);
 }
 
 void fla_scan_begin(fla_scan *scan, const fla_base *base, const fla_queries *queries,
@@ -73,7 +73,7 @@ void fla_scan_begin(fla_scan *scan, const fla_base *base, const fla_queries *que
     scan->first = first;
     scan->n = n;
     scan->pairs.n = 0;
-    scan->estimator = fla_estimator_for(scan->dim, single(scan));
+    scan->estimator = fla_scan_estimator(&base->rows, &queries->rows);
     scan->floats_ready = false;
     scan->row_rounding = 0;
     scan->float_tiles = 0;
@@ -163,8 +163,8 @@ static void measure(fla_scan *scan, double distances[FLA_SCAN_PAIRS])
     pairs->n = kept;
 }
 
-/* Decide the waiting pairs: hand on, query by query, those within reach. */
-static fla_status decide(fla_scan *scan)
+/* Hand on, query by query, the waiting pairs that are within reach. */
+fla_status fla_scan_flush(fla_scan *scan)
 {
     double distances[FLA_SCAN_PAIRS];
     int64_t rows[FLA_SCAN_PAIRS];
@@ -197,11 +197,6 @@ static uint64_t eligible(const fla_scan *scan, size_t query)
     return skip >= FLA_TILE ? 0 : all & (UINT64_MAX << skip);
 }
 
-fla_status fla_scan_flush(fla_scan *scan)
-{
-    return decide(scan);
-}
-
 fla_status fla_scan_add(fla_scan *scan, size_t query, size_t row)
 {
     const fla_matrix *base = &scan->base->rows;
@@ -209,7 +204,7 @@ fla_status fla_scan_add(fla_scan *scan, size_t query, size_t row)
     fla_prefetch(fla_row(base, row), fla_row_bytes(base));
     pairs->query[pairs->n] = query;
     pairs->row[pairs->n++] = row;
-    return pairs->n == FLA_SCAN_PAIRS ? decide(scan) : FLA_OK;
+    return pairs->n == FLA_SCAN_PAIRS ? fla_scan_flush(scan) : FLA_OK;
 }
 
 /* Let a query wait with the candidates among some rows of the tile. */
@@ -435,5 +430,5 @@ fla_status fla_scan_rows(fla_scan *scan, size_t first, size_t n, fla_job *job,
         status = scan_tile(scan, i / FLA_TILE, job, worker);
         fla_job_advance(job, (uint64_t)scan->tile.count * scan->n);
     }
-    return status == FLA_OK ? decide(scan) : status;
+    return status == FLA_OK ? fla_scan_flush(scan) : status;
 }

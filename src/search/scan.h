@@ -70,6 +70,9 @@ struct fla_scan {
     void *arg; /* the visitor's */
 };
 
+/* The estimator for pairs of these rows and queries: what a scan of them uses. */
+fla_estimator fla_scan_estimator(const fla_matrix *rows, const fla_matrix *queries);
+
 /* Working memory for blocks of up to capacity queries.  False: no memory. */
 bool fla_scan_init(fla_scan *scan, const fla_kernels *kernels, const fla_model *model,
                    size_t dim, size_t capacity);
