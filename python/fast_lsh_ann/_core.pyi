@@ -40,8 +40,11 @@ def model_hash(
     model: Model, rows: Any, first_row: int, out: Any, progress: Progress, name: str, /
 ) -> None: ...  # out int64 [n, tables]
 
-# ---- searching; name: what the caller calls an argument to blame -----------------------
-def index_new(model: Model | None, rows: Any, name: str, /) -> Index: ...
+# ---- searching; name: what the caller calls an argument to blame; first_row: number of
+# ---- an array's first row in results and errors ----------------------------------------
+def index_new(
+    model: Model | None, rows: Any, first_row: int, name: str, /
+) -> Index: ...
 def index_neighbors(
     index: Index,
     queries: Any,
@@ -69,6 +72,7 @@ def index_explain(
 def index_pairs(
     index: Index,
     rows: Any | None,
+    first_row: int,
     rows_are_left: bool,
     threshold: float,
     min_collisions: int,
@@ -82,6 +86,7 @@ def index_pairs(
 def index_pair_count(
     index: Index,
     rows: Any | None,
+    first_row: int,
     threshold: float,
     min_collisions: int,
     plan: int,

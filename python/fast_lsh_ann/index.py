@@ -75,7 +75,7 @@ class LSHIndex:
         self._model = model
         self._rows = rows
         self._ids = None if ids is None else _as_ids(ids, len(rows))
-        self._core = _core.index_new(model._core, rows, name)
+        self._core = _core.index_new(model._core, rows, 0, name)
 
     @property
     def model(self) -> "BucketedRandomProjectionLSHModel":
