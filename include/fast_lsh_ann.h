@@ -150,6 +150,22 @@ typedef struct fla_matrix {
     fla_dtype dtype;
 } fla_matrix;
 
+/*
+ * Tell rows of finite values from those that hold NaN or infinity, for a caller who
+ * leaves these out rather than fail.
+ *
+ * rows        [n x dim], borrowed for the call.
+ * finite      [n]; 1 for a row of finite values, else 0.
+ * finite_len  elements available at finite; must be exactly n.
+ *
+ * Returns FLA_OK, FLA_ERR_ARGUMENT, FLA_ERR_SHAPE or FLA_ERR_CANCELLED.
+ */
+FLA_API FLA_CHECKED fla_status fla_rows_find_finite(fla_context *context,
+                                                    const fla_call *call,
+                                                    const fla_matrix *rows,
+                                                    uint8_t *finite, size_t finite_len,
+                                                    fla_error *err);
+
 /* ---- model --------------------------------------------------------------------- */
 
 typedef struct fla_model fla_model;

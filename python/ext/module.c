@@ -74,6 +74,7 @@ static PyMethodDef methods[] = {
     {"model_new", ext_model_new, METH_VARARGS, NULL},
     {"model_vectors", ext_model_vectors, METH_VARARGS, NULL},
     {"model_hash", ext_model_hash, METH_VARARGS, NULL},
+    {"rows_finite", ext_rows_finite, METH_VARARGS, NULL},
     {"index_new", ext_index_new, METH_VARARGS, NULL},
     {"index_neighbors", ext_index_neighbors, METH_VARARGS, NULL},
     {"index_measure", ext_index_measure, METH_O, NULL},

@@ -106,6 +106,31 @@ in:
     return result;
 }
 
+PyObject *ext_rows_finite(PyObject *module, PyObject *args)
+{
+    PyObject *object, *out_object, *result = NULL;
+    Py_buffer in, out;
+    fla_matrix rows;
+    fla_error err;
+    ext_call c;
+    if (!PyArg_ParseTuple(args, "OO:rows_finite", &object, &out_object) ||
+        ext_rows(object, 0, &in, &rows) < 0)
+        return NULL;
+    if (PyObject_GetBuffer(out_object, &out, PyBUF_WRITABLE) < 0)
+        goto in;
+    if (ext_call_begin(&c, module, Py_None) < 0)
+        goto out;
+    const fla_status status =
+        fla_rows_find_finite(c.context, &c.call, &rows, out.buf, (size_t)out.len, &err);
+    ext_call_end(&c);
+    result = finish_call(module, &c, status, &err, NULL);
+out:
+    PyBuffer_Release(&out);
+in:
+    PyBuffer_Release(&in);
+    return result;
+}
+
 /* ---- indexes ------------------------------------------------------------------- */
 
 static const char INDEX[] = "fast_lsh_ann.index";

@@ -40,6 +40,9 @@ def model_hash(
     model: Model, rows: Any, first_row: int, out: Any, progress: Progress, name: str, /
 ) -> None: ...  # out int64 [n, tables]
 
+# finite: uint8 [n], 1 for rows without NaN or infinity
+def rows_finite(rows: Any, finite: Any, /) -> None: ...
+
 # ---- searching; name: what the caller calls an argument to blame -----------------------
 def index_new(model: Model | None, rows: Any, name: str, /) -> Index: ...
 def index_neighbors(
