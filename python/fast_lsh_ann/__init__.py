@@ -8,7 +8,11 @@ from fast_lsh_ann import errors
 from fast_lsh_ann._core import __version__
 from fast_lsh_ann._runtime import SimdInfo, set_threads, simd_info
 from fast_lsh_ann.delta import DeltaLSHProcessor
-from fast_lsh_ann.delta_utils import create_sample_delta, read_delta_embeddings
+from fast_lsh_ann.delta_utils import (
+    create_sample_delta,
+    read_delta_embeddings,
+    read_delta_embeddings_chunked,
+)
 from fast_lsh_ann.errors import FastLSHError
 from fast_lsh_ann.index import (
     LSHIndex,
@@ -20,10 +24,12 @@ from fast_lsh_ann.model import (
     BucketedRandomProjectionLSHModel,
 )
 from fast_lsh_ann.results import Neighbors, Pairs, RadiusNeighbors
+from fast_lsh_ann.streaming import ChunkResult, StreamingLSHProcessor
 
 __all__ = [
     "BucketedRandomProjectionLSH",
     "BucketedRandomProjectionLSHModel",
+    "ChunkResult",
     "DeltaLSHProcessor",
     "FastLSHError",
     "LSHIndex",
@@ -31,12 +37,14 @@ __all__ = [
     "Pairs",
     "RadiusNeighbors",
     "SimdInfo",
+    "StreamingLSHProcessor",
     "__version__",
     "create_sample_delta",
     "errors",
     "exact_nearest_neighbors",
     "exact_similarity_join",
     "read_delta_embeddings",
+    "read_delta_embeddings_chunked",
     "set_threads",
     "simd_info",
 ]

@@ -48,9 +48,7 @@ def rows_finite(rows: Any, finite: Any, /) -> None: ...
 
 # ---- searching; name: what the caller calls an argument to blame; first_row: number of
 # ---- an array's first row in results and errors ----------------------------------------
-def index_new(
-    model: Model | None, rows: Any, first_row: int, name: str, /
-) -> Index: ...
+def index_new(model: Model | None, rows: Any, first_row: int, name: str, /) -> Index: ...
 def index_neighbors(
     index: Index,
     queries: Any,

@@ -19,6 +19,7 @@ __all__ = [
     "MissingDependencyError",
     "OutOfMemoryError",
     "ParameterError",
+    "SchemeMismatchError",
     "SimdError",
     "SparkVectorColumnError",
     "TableNotFoundError",
@@ -31,6 +32,10 @@ class FastLSHError(Exception):
 
 class ParameterError(FastLSHError, ValueError):
     """A parameter is outside its range; the message has the value."""
+
+
+class SchemeMismatchError(ParameterError):
+    """Hashes of different schemes would be used together; buckets do not compare."""
 
 
 class InputTypeError(FastLSHError, TypeError):

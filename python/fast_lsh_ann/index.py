@@ -31,7 +31,7 @@ from fast_lsh_ann._search import (
     search_radius,
     search_rows,
 )
-from fast_lsh_ann.errors import DimensionError, InputTypeError, ParameterError
+from fast_lsh_ann.errors import DimensionError, InputTypeError, SchemeMismatchError
 from fast_lsh_ann.results import Neighbors, Pairs, RadiusNeighbors
 
 if TYPE_CHECKING:
@@ -549,7 +549,7 @@ def _same_scheme(index: LSHIndex, other: LSHIndex) -> LSHIndex:
             f"other: wanted vectors of dimension {index.model.dim}, got {other.model.dim}"
         )
     if repr(index.model) != repr(other.model):
-        raise ParameterError(
+        raise SchemeMismatchError(
             f"other: indexes of different models cannot be joined: "
             f"{index.model} and {other.model}"
         )

@@ -12,10 +12,11 @@ from fast_lsh_ann import (
     DeltaLSHProcessor,
     read_delta_embeddings,
 )
+from fast_lsh_ann._delta_read import BATCH_ROWS
 from numpy.typing import NDArray
 
-# One more than deltalake's batches hold, so that tables of this size come in two.
-TWO_BATCHES = 65536 + 1000
+# More than one batch holds, so that tables of this size come in two.
+TWO_BATCHES = BATCH_ROWS + 1000
 
 
 def vectors_of(n: int, dim: int = 4, seed: int = 1) -> NDArray[np.float32]:

@@ -209,14 +209,14 @@ def test_ctrl_c_during_a_read_that_hangs(tmp_path: Path) -> None:
     program = f"""
 import threading, time
 import numpy as np
-from fast_lsh_ann import DeltaLSHProcessor, delta_utils
+from fast_lsh_ann import DeltaLSHProcessor, _delta_read
 from fast_lsh_ann._arrow import RecordBatch, RecordBatchStream
 
-def stuck(self):
+def stuck(self, *_):
     schema, _ = RecordBatch([("x", np.arange(3))]).__arrow_c_array__()
     return RecordBatchStream(schema, lambda: threading.Event().wait(60))
 
-delta_utils.EmbeddingReader._query = stuck
+_delta_read.EmbeddingReader._query = stuck
 print("working", flush=True)
 try:
     DeltaLSHProcessor().transform_delta({table!r})
