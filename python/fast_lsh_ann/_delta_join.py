@@ -16,6 +16,7 @@ from fast_lsh_ann._search import (
 )
 from fast_lsh_ann.errors import DimensionError
 from fast_lsh_ann.model import BucketedRandomProjectionLSHModel
+from fast_lsh_ann.results import Pairs
 
 if TYPE_CHECKING:
     import polars as pl
@@ -83,21 +84,31 @@ class TableJoin:
     def frames(self, report: Report | None) -> Generator["pl.DataFrame", None, None]:
         """Give the pairs as id_a, id_b, distance; a chunk of either table is held.
 
-        The first frame is empty, so that there is one where there are no pairs.
+        There is at least one frame, if need be an empty one.
         """
         import polars as pl
 
-        nothing = pl.Series("distance", [], dtype=pl.Float64)
-        yield _pair_frame(self._left.empty_ids(), self._right.empty_ids(), nothing)
+        none = True
+        with closing(self._pairs(report)) as found:
+            for left, right, pairs in found:
+                none = False
+                yield _pair_frame(
+                    left.ids_of(pairs.left),
+                    right.ids_of(pairs.right),
+                    pl.Series("distance", pairs.distances),
+                )
+        if none:
+            nothing = pl.Series("distance", [], dtype=pl.Float64)
+            yield _pair_frame(self._left.empty_ids(), self._right.empty_ids(), nothing)
+
+    def _pairs(
+        self, report: Report | None
+    ) -> Generator[tuple[EmbeddingBatch, EmbeddingBatch, Pairs], None, None]:
         with closing(self._meetings(report)) as meetings:
             for left, index, right in meetings:
                 other = self._index(self._right, right)
                 for pairs in join_chunks(index, other, self._terms, _BLOCK_PAIRS, False):
-                    yield _pair_frame(
-                        left.ids_of(pairs.left),
-                        right.ids_of(pairs.right),
-                        pl.Series("distance", pairs.distances),
-                    )
+                    yield left, right, pairs
 
     def _meetings(
         self, report: Report | None

@@ -181,7 +181,8 @@ def test_versions_that_name_no_moment_are_refused(
     tmp_path: Path, reader: Callable[..., object], version: Any, error: Any, says: str
 ) -> None:
     table = write_table(tmp_path / "t", vectors_of(3))
-    name = "version_a" if reader is READERS["similarity_join_delta"] else "version"
+    joins = [call for name, call in READERS.items() if name.startswith("similarity")]
+    name = "version_a" if reader in joins else "version"
     with pytest.raises(error, match=says):
         reader(table, tmp_path / "out", **{name: version})
 
