@@ -1,6 +1,6 @@
 """What processors of Delta tables share: parameters, reading, hashing, joining."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann import _core
-from fast_lsh_ann._arrow import RecordBatch, frame_batch
+from fast_lsh_ann._arrow import ArrowBatch, frame_batch
 from fast_lsh_ann._delta import TablePath, Version, location, refuse_input
 from fast_lsh_ann._delta_join import TableJoin
 from fast_lsh_ann._delta_read import EmbeddingBatch, EmbeddingReader
@@ -25,6 +25,9 @@ from fast_lsh_ann.model import (
 
 if TYPE_CHECKING:
     import polars as pl
+
+# An Arrow list counts its values in 32 bits; smaller batches also wait in less memory.
+_BATCH_VALUES = 1 << 22
 
 Hashed: TypeAlias = tuple[EmbeddingBatch, NDArray[np.int64]]
 
@@ -144,26 +147,18 @@ class DeltaProcessor:
                 yield chunk, hashes
 
     def _hash_frames(
-        self,
-        reader: EmbeddingReader,
-        chunk_size: int,
-        report: Report | None,
-        embedding_column: str | None = None,
-    ) -> Generator["pl.DataFrame", None, None]:
-        """Hash a table into frames; at least one, if need be an empty one.
-
-        The embeddings come along under a name, if one is given.
-        """
+        self, reader: EmbeddingReader, chunk_size: int, report: Report | None
+    ) -> Generator[tuple["pl.DataFrame", EmbeddingBatch], None, None]:
+        """Hash a table into frames, with their rows; at least one, maybe an empty one."""
         with closing(self._hashed(reader, chunk_size)) as hashed:
             for chunk, hashes in hashed:
-                yield _hash_frame(chunk, hashes, embedding_column)
+                yield _hash_frame(hashes, chunk.ids), chunk
                 report_rows(report, chunk, reader)
         if reader.dim is None:
-            nothing = EmbeddingBatch(
-                0, np.empty((0, 1), reader.dtype), reader.empty_ids()
-            )
-            hashes = np.empty((0, self.num_hash_tables), dtype=np.int64)
-            yield _hash_frame(nothing, hashes, embedding_column)
+            no_rows = np.empty((0, 1), dtype=reader.dtype)
+            nothing = EmbeddingBatch(0, no_rows, reader.empty_ids())
+            no_hashes = np.empty((0, self.num_hash_tables), dtype=np.int64)
+            yield _hash_frame(no_hashes, nothing.ids), nothing
 
     def _hash_to_table(
         self,
@@ -173,7 +168,10 @@ class DeltaProcessor:
         progress: Progress,
         embedding_column: str | None = None,
     ) -> None:
-        """Replace a table by the hashes of another, in one commit."""
+        """Replace a table by the hashes of another, in one commit.
+
+        The embeddings come along under a name, if one is given.
+        """
         refuse_input(output_path, reader.uri)
         plain = [*_hash_names(self.num_hash_tables), "id"]
         if embedding_column is not None and embedding_column.lower() in plain:
@@ -183,15 +181,17 @@ class DeltaProcessor:
             )
         with (
             reporting(progress, "hashing") as report,
-            closing(
-                self._hash_frames(reader, chunk_size, report, embedding_column)
-            ) as frames,
+            closing(self._hash_frames(reader, chunk_size, report)) as frames,
         ):
-            first = next(frames)  # from here on the dimension is known
+            batches = chain.from_iterable(
+                _table_batches(frame, chunk.rows, embedding_column)
+                for frame, chunk in frames
+            )
+            first = next(batches)  # from here on the dimension is known
             width = (reader.dim or 1) * reader.dtype.itemsize
             write_batches(
                 output_path,
-                map(frame_batch, chain([first], frames)),
+                chain([first], batches),
                 metadata=self._metadata(reader),
                 vectors=VectorLayout(plain, width) if embedding_column else None,
                 storage_options=self._storage_options,
@@ -225,19 +225,24 @@ def _hash_names(tables: int) -> list[str]:
     return [f"hash_{t}" for t in range(tables)]
 
 
-def _hash_frame(
-    chunk: EmbeddingBatch, hashes: NDArray[np.int64], embedding_column: str | None
-) -> "pl.DataFrame":
+def _hash_frame(hashes: NDArray[np.int64], ids: "pl.Series") -> "pl.DataFrame":
     import polars as pl
 
-    columns: dict[str, Any] = dict(
-        zip(_hash_names(hashes.shape[1]), hashes.T, strict=True)
-    )
-    columns["id"] = chunk.ids
-    if embedding_column is not None:
-        vectors = pl.DataFrame(RecordBatch([(embedding_column, chunk.rows)]))
-        columns[embedding_column] = vectors[embedding_column]
-    return pl.DataFrame(columns).rechunk()
+    columns = dict(zip(_hash_names(hashes.shape[1]), hashes.T, strict=True))
+    return pl.DataFrame({**columns, "id": ids}).rechunk()
+
+
+def _table_batches(
+    frame: "pl.DataFrame", rows: NDArray[Any], embedding_column: str | None
+) -> Iterator[ArrowBatch]:
+    """Give hashes, and their rows if these are to be written, as batches of a table."""
+    if embedding_column is None:
+        yield frame_batch(frame)
+        return
+    most = max(1, _BATCH_VALUES // rows.shape[1])
+    for start in range(0, max(1, len(rows)), most):
+        vectors = (embedding_column, rows[start : start + most])
+        yield frame_batch(frame.slice(start, most), vectors)
 
 
 def report_rows(

@@ -108,7 +108,7 @@ class DeltaLSHProcessor(DeltaProcessor):
             reporting(progress, "hashing") as report,
             closing(self._hash_frames(reader, size, report)) as frames,
         ):
-            return pl.concat(frames, rechunk=True)
+            return pl.concat((frame for frame, _ in frames), rechunk=True)
 
     def transform_and_save(
         self,
