@@ -1,12 +1,10 @@
 """Writing a Delta table as one streamed commit that Ctrl-C or an error leaves undone."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import ArrowBatch, RecordBatchStream
@@ -73,26 +71,7 @@ def write_batches(
         If the table cannot be written.
     """
     uri = os.fspath(path)
-    new_folder = None if "://" in uri or Path(uri).exists() else Path(uri)
-    properties = {
-        "storage_options": dict(storage_options) if storage_options else None,
-        "writer_properties": _writer_properties(vectors),
-    }
-    try:
-        _write(uri, iter(batches), dict(metadata or {}), properties)
-    except BaseException:
-        if new_folder is not None:
-            with suppress(OSError):  # it was not made, or there is something in it
-                new_folder.rmdir()
-        raise
-
-
-def _write(
-    uri: str,
-    made: Iterator[ArrowBatch],
-    metadata: dict[str, str],
-    properties: dict[str, Any],
-) -> None:
+    made = iter(batches)
     first = next(made)
     channel: Channel[_core.ArrowArray] = Channel(_BATCHES_AHEAD)
     stream = RecordBatchStream(first[0], lambda: next(channel, None))
@@ -106,8 +85,9 @@ def _write(
                 stream,
                 mode="overwrite",
                 schema_mode="overwrite",
-                commit_properties=CommitProperties(custom_metadata=metadata),
-                **properties,
+                storage_options=dict(storage_options) if storage_options else None,
+                writer_properties=_writer_properties(vectors),
+                commit_properties=CommitProperties(custom_metadata=dict(metadata or {})),
             )
         finally:
             channel.cancel()

@@ -38,16 +38,12 @@ def hashes(tmp_path: Path) -> str:
     return str(tmp_path / "hashes")
 
 
-def commit(
-    path: str, metadata: dict[str, str] | None = None, mode: Any = "append"
-) -> None:
-    """Write some rows beside us, as if they were hashes."""
+def commit(path: str, metadata: dict[str, str] | None = None) -> None:
+    """Append some rows beside us, as if they were hashes."""
     properties = deltalake.CommitProperties(custom_metadata=metadata)
     columns: dict[str, Any] = {f"hash_{t}": [1] for t in range(3)}
     frame = pl.DataFrame({**columns, "id": [99]})
-    deltalake.write_deltalake(
-        path, frame, mode=mode, schema_mode="overwrite", commit_properties=properties
-    )
+    deltalake.write_deltalake(path, frame, mode="append", commit_properties=properties)
 
 
 def test_a_table_tells_how_it_was_hashed(tmp_path: Path, hashes: str) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+import deltalake
 import numpy as np
 import polars as pl
 import pytest
@@ -124,7 +125,7 @@ def test_a_failed_write_leaves_no_thread(tmp_path: Path) -> None:
             call()
         held.append(raised.value)  # with its traceback, and what that refers to
         assert readers_after() == []
-    assert not (tmp_path / "out").exists()
+    assert not deltalake.DeltaTable.is_deltatable(str(tmp_path / "out"))
 
 
 def test_progress_that_fails_ends_the_call(table: str, tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ def test_progress_that_fails_ends_the_call(table: str, tmp_path: Path) -> None:
             call()
         assert raised.value is mistake
         assert readers_after() == []
-    assert not out.exists()
+    assert not deltalake.DeltaTable.is_deltatable(str(out))
 
 
 def test_an_interpreter_may_exit_with_streams_open(run_python: Run, table: str) -> None:
@@ -237,7 +238,9 @@ jobs = {
     "count, large a": lambda: join(table, few, 1.0),
     "count, large b": lambda: join(few, table, 1.0),
     "pairs, large b": lambda: join(few, table, 1.0, output_path=out),
-    "with embeddings": lambda: lsh.transform_to_delta(table, out, "embedding", "id", True),
+    "with embeddings": lambda: lsh.transform_to_delta(
+        table, out, include_embeddings=True
+    ),
 }
 for name, job in jobs.items():
     with open("/proc/self/clear_refs", "w") as file:
