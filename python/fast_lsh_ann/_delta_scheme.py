@@ -171,8 +171,8 @@ def read_hash_scheme(
     >>> scheme.lsh()
     BucketedRandomProjectionLSH(bucket_length=2.0, num_hash_tables=3, seed=42)
     """
-    newest = open_table(path, storage_options=storage_options)
     wanted = open_table(path, version=version, storage_options=storage_options)
+    newest = open_table(path, storage_options=storage_options)
     # deltalake numbers a history from the newest commit, whatever version is loaded.
     for commit in call_delta(newest.history, str(path)):
         if commit["version"] > wanted.version():
