@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 IdPairs: TypeAlias = list[tuple[Any, Any, float]]
+# A chunk of the left table, its index, a chunk of the right table.
+Meeting: TypeAlias = tuple[EmbeddingBatch, "_core.Index", EmbeddingBatch]
 
 # Pairs made into Python objects, or handed to a writer, at once.
 _BLOCK_PAIRS = 65536
@@ -110,31 +112,31 @@ class TableJoin:
                 for pairs in join_chunks(index, other, self._terms, _BLOCK_PAIRS, False):
                     yield left, right, pairs
 
-    def _meetings(
-        self, report: Report | None
-    ) -> Generator[tuple[EmbeddingBatch, "_core.Index", EmbeddingBatch], None, None]:
+    def _meetings(self, report: Report | None) -> Generator[Meeting, None, None]:
         """Read the right table once for each chunk of the left one, which has an index.
 
         Progress counts pairs of rows.
         """
+        done, total = 0, self._left.rows_at_most * self._right.rows_at_most
+        with closing(self._chunk_meetings()) as meetings:
+            for left, index, right in meetings:
+                yield left, index, right
+                done += len(left.rows) * len(right.rows)
+                if report is not None:
+                    report(done, max(done, total))
+
+    def _chunk_meetings(self) -> Generator[Meeting, None, None]:
         with closing(self._left.chunks(self._chunk_size)) as chunks:
             for left in chunks:
-                index = self._index(self._left, left)
-                yield from self._meet(left, index, report)
+                yield from self._meet(left, self._index(self._left, left))
 
     def _meet(
-        self, left: EmbeddingBatch, index: "_core.Index", report: Report | None
-    ) -> Generator[tuple[EmbeddingBatch, "_core.Index", EmbeddingBatch], None, None]:
-        rows = self._right.rows_at_most
-        total = self._left.rows_at_most * rows
+        self, left: EmbeddingBatch, index: "_core.Index"
+    ) -> Generator[Meeting, None, None]:
         with closing(self._right.chunks(self._chunk_size)) as chunks:
             for right in chunks:
                 self._check_same_dim()
                 yield left, index, right
-                if report is not None:
-                    met = right.first_row + len(right.rows)
-                    done = left.first_row * rows + len(left.rows) * met
-                    report(done, max(done, total))
 
     def _list(
         self, left: EmbeddingBatch, right: EmbeddingBatch, index: "_core.Index"

@@ -80,11 +80,12 @@ def test_hashes_of_no_rows_have_no_dimension(tmp_path: Path) -> None:
 def test_commits_that_bring_no_rows_change_nothing(hashes: str) -> None:
     expected = read_hash_scheme(hashes)
     deltalake.DeltaTable(hashes).delete("id = 3")
-    deltalake.DeltaTable(hashes).optimize.compact()
+    deltalake.DeltaTable(hashes).optimize.z_order(["id"])
     deltalake.DeltaTable(hashes).vacuum(0, False, False)
     table = deltalake.DeltaTable(hashes)
     table.alter.set_table_properties({"delta.appendOnly": "false"})
-    assert deltalake.DeltaTable(hashes).version() >= 4
+    done = {commit["operation"] for commit in table.history()}
+    assert {"DELETE", "OPTIMIZE", "VACUUM END", "SET TBLPROPERTIES", "WRITE"} <= done
     assert read_hash_scheme(hashes) == expected
 
 

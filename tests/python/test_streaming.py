@@ -179,6 +179,8 @@ def test_a_version_is_asked_for(tmp_path: Path) -> None:
     either: list[Any] = [{"version_a": 0}, {"version_b": 0}]
     for pinned in (*either, {"version_a": 0, "version_b": 0}):
         assert lsh.similarity_join_chunked_both(table, table, 0.0, **pinned) == 30
+        lists = lsh.similarity_join_streaming(table, table, 0.0, **pinned)
+        assert sum(map(len, lists)) == 30
     assert lsh.similarity_join_chunked_both(table, table, 0.0) == 50
 
 

@@ -279,13 +279,23 @@ def test_a_side_is_prepared_once_for_all_that_it_meets(
         made.append((len(rows), first_row))
         return index_new(model, rows, first_row, name)
 
+    models: list[int] = []
+    create_model = BucketedRandomProjectionLSH.create_model
+
+    def created(self: BucketedRandomProjectionLSH, dim: int) -> Any:
+        models.append(dim)
+        return create_model(self, dim)
+
     monkeypatch.setattr(_core, "index_new", recorded)
+    monkeypatch.setattr(BucketedRandomProjectionLSH, "create_model", created)
     lsh = streaming(chunk_size=40)
     list(lsh.similarity_join_streaming(table, table, 1.0))
     assert made == [(100, 0)]
+    assert models == [4]
     made.clear()
     lsh.similarity_join_chunked_both(table, table, 1.0)
     assert made == [(40, 0), (40, 40), (20, 80)]
+    assert models == [4, 4]
 
 
 def test_progress_counts_pairs_of_rows(tmp_path: Path) -> None:
