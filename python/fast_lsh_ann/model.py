@@ -19,6 +19,7 @@ from fast_lsh_ann._inputs import (
 from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._search import JoinTerms, join_rows, search_rows
+from fast_lsh_ann._spark import FolderPath, read_model, write_model
 from fast_lsh_ann.errors import InputTypeError, ParameterError
 from fast_lsh_ann.index import LSHIndex
 
@@ -176,20 +177,20 @@ class BucketedRandomProjectionLSH:
 def _parameters(
     of: "BucketedRandomProjectionLSH | BucketedRandomProjectionLSHModel",
 ) -> str:
-    profile = of.spark_profile
-    return (
-        f"bucket_length={of.bucket_length}, num_hash_tables={of.num_hash_tables}, "
-        f"seed={of.seed}"
-        + (f", spark_profile={profile!r}" if profile != "java11" else "")
-    )
+    own = f"bucket_length={of.bucket_length}, num_hash_tables={of.num_hash_tables}"
+    if of.seed is None:
+        return f"{own}, vectors from Spark"
+    if of.spark_profile == "java11":
+        return f"{own}, seed={of.seed}"
+    return f"{own}, seed={of.seed}, spark_profile={of.spark_profile!r}"
 
 
 class BucketedRandomProjectionLSHModel:
     """Unit vectors and bucket length: what hashes vectors and decides who is a candidate.
 
     A model holds no data and never changes; any number of threads may use one.  It
-    pickles to its parameters alone.  It answers for any vectors of its dimension, not
-    only those passed to ``fit``.
+    pickles to its parameters alone, one loaded from Spark with its vectors.  It answers
+    for any vectors of its dimension, not only those passed to ``fit``.
 
     Parameters
     ----------
@@ -204,7 +205,7 @@ class BucketedRandomProjectionLSHModel:
         If a parameter is of the wrong type or out of range.
     """
 
-    __slots__ = ("_core", "_dim", "_lsh", "_vectors")
+    __slots__ = ("_core", "_dim", "_drawn", "_lsh", "_vectors")
 
     def __init__(
         self,
@@ -222,7 +223,70 @@ class BucketedRandomProjectionLSHModel:
         self._core = _new_core(
             bucket_length, num_hash_tables, seed, self._dim, spark_profile
         )[0]
+        self._drawn = True
         self._vectors: NDArray[np.float64] | None = None
+
+    @classmethod
+    def from_spark(cls, path: FolderPath) -> "BucketedRandomProjectionLSHModel":
+        """Load a model that Spark saved, with the vectors that Spark drew.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The folder of a ``BucketedRandomProjectionLSHModel``, or its ``file:`` URI.
+
+        Returns
+        -------
+        BucketedRandomProjectionLSHModel
+            With Spark's `bucket_length`, `num_hash_tables` and `random_vectors`, to the
+            bit.  Its `seed` and `spark_profile` are None: Spark saves them with the
+            estimator only.  Column names have no meaning here and are left.
+
+        Raises
+        ------
+        SparkModelNotFoundError
+            If there is no such folder.
+        SparkModelError
+            If it is not such a model as Spark saves it; the message says what is wrong.
+        ParameterError, InputTypeError, InvalidVectorError
+            If the bucket length is out of range, a vector is not finite, or `path` is
+            the URI of another file system, or no path.
+        MissingDependencyError
+            If pyarrow is not installed.
+
+        See Also
+        --------
+        to_spark : The way back.
+        """
+        return _restore_given(*read_model(path))
+
+    def to_spark(self, path: FolderPath, *, overwrite: bool = False) -> None:
+        """Write a folder that Spark loads as a ``BucketedRandomProjectionLSHModel``.
+
+        Spark 2.1 and later load it with ``BucketedRandomProjectionLSHModel.load(path)``.
+        There ``inputCol`` is "features" and ``outputCol`` "hashes", which Spark's setters
+        change.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The folder to make, or its ``file:`` URI; parents are made too.  It appears
+            whole, under its name, or not at all.
+        overwrite : bool
+            Replace a model of this kind; anything else at `path` is refused.
+
+        Raises
+        ------
+        SparkModelExistsError
+            If there is something at `path`, and it may not be replaced.
+        OSError
+            If the folder cannot be written; what was there is still there.
+        ParameterError, InputTypeError
+            If `path` is the URI of another file system, or no path.
+        MissingDependencyError
+            If pyarrow is not installed.
+        """
+        write_model(path, self.bucket_length, self.random_vectors, overwrite=overwrite)
 
     @property
     def bucket_length(self) -> float:
@@ -235,14 +299,14 @@ class BucketedRandomProjectionLSHModel:
         return self._lsh.num_hash_tables
 
     @property
-    def seed(self) -> int:
-        """Seed of the generator."""
-        return self._lsh.seed
+    def seed(self) -> int | None:
+        """Seed of the generator; None for a model whose vectors came from Spark."""
+        return self._lsh.seed if self._drawn else None
 
     @property
-    def spark_profile(self) -> SparkProfile:
-        """Which JVM's rounding the unit vectors follow."""
-        return self._lsh.spark_profile
+    def spark_profile(self) -> SparkProfile | None:
+        """Which JVM's rounding the unit vectors follow; None as for `seed`."""
+        return self._lsh.spark_profile if self._drawn else None
 
     @property
     def dim(self) -> int:
@@ -260,11 +324,11 @@ class BucketedRandomProjectionLSHModel:
         return self._vectors
 
     def __repr__(self) -> str:
-        return (
-            f"BucketedRandomProjectionLSHModel({_parameters(self._lsh)}, dim={self._dim})"
-        )
+        return f"BucketedRandomProjectionLSHModel({_parameters(self)}, dim={self._dim})"
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if not self._drawn:
+            return _restore_given, (self.bucket_length, self.random_vectors)
         parameters = (self.bucket_length, self.num_hash_tables, self.seed, self._dim)
         if self.spark_profile == "java11":
             return BucketedRandomProjectionLSHModel, parameters
@@ -496,3 +560,16 @@ def _restore(
     return BucketedRandomProjectionLSHModel(
         bucket_length, num_hash_tables, seed, dim, spark_profile=spark_profile
     )
+
+
+def _restore_given(
+    bucket_length: float, vectors: NDArray[np.float64]
+) -> BucketedRandomProjectionLSHModel:
+    """Make a model of given vectors, [num_hash_tables, dim]."""
+    model = BucketedRandomProjectionLSHModel.__new__(BucketedRandomProjectionLSHModel)
+    model._lsh = BucketedRandomProjectionLSH(bucket_length, len(vectors))
+    model._dim = vectors.shape[1]
+    model._core = _core.model_given(model.bucket_length, len(vectors), vectors)
+    model._drawn = False
+    model._vectors = None
+    return model
