@@ -3,8 +3,8 @@
 import io
 import json
 import os
+import re
 import time
-import uuid
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -151,7 +151,10 @@ def write_model(
         made, old = Path(scratch, "made"), Path(scratch, "old")
         for name, content in files.items():
             _write_file(made / name, content)
-        _put(made, folder, old)
+        if overwrite and os.path.lexists(folder):
+            _exchange(made, folder, old)
+        else:
+            made.rename(folder)
 
 
 # ---- paths -----------------------------------------------------------------------------
@@ -174,11 +177,10 @@ def _local_folder(path: FolderPath) -> Path:
                 raise ParameterError(f"path {text!r} is on another host: {host!r}")
             rest = f"/{rest}"
         return Path(unquote(rest))
-    scheme, separator, _ = text.partition("://")
-    if separator:
+    if re.match(r"[A-Za-z][\w+.-]+:/", text):
         raise ParameterError(
-            f"path {text!r}: Spark models are read and written on local disks only, not "
-            f"by {scheme!r}; copy the folder"
+            f"path {text!r}: Spark models are read and written in local folders only; "
+            f"copy the folder"
         )
     if not text:
         raise ParameterError("path must not be empty")
@@ -334,7 +336,7 @@ def _refuse_to_replace(folder: Path, overwrite: bool) -> None:
 
 
 def _metadata(bucket_length: float, tables: int) -> bytes:
-    name = f"BucketedRandomProjectionLSH_{uuid.uuid4().hex[-12:]}"
+    name = f"BucketedRandomProjectionLSH_{os.urandom(6).hex()}"
     content = {
         "class": _MODEL,
         "timestamp": time.time_ns() // 10**6,
@@ -403,11 +405,10 @@ def _write_file(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _put(made: Path, folder: Path, old: Path) -> None:
-    """Rename a folder to where another may be, which goes to `old`."""
+def _exchange(made: Path, folder: Path, old: Path) -> None:
+    """Rename a folder to where another is, which goes to `old`."""
     try:
-        if os.path.lexists(folder):
-            folder.rename(old)
+        folder.rename(old)
         made.rename(folder)
     except BaseException:
         if os.path.lexists(old) and not os.path.lexists(folder):

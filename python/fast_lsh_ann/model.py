@@ -1,5 +1,6 @@
 """The estimator and its model: Spark ML's BucketedRandomProjectionLSH on arrays."""
 
+import os
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,6 @@ from fast_lsh_ann._inputs import (
 from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._search import JoinTerms, join_rows, search_rows
-from fast_lsh_ann._spark import FolderPath, read_model, write_model
 from fast_lsh_ann.errors import InputTypeError, ParameterError
 from fast_lsh_ann.index import LSHIndex
 
@@ -227,7 +227,9 @@ class BucketedRandomProjectionLSHModel:
         self._vectors: NDArray[np.float64] | None = None
 
     @classmethod
-    def from_spark(cls, path: FolderPath) -> "BucketedRandomProjectionLSHModel":
+    def from_spark(
+        cls, path: str | os.PathLike[str]
+    ) -> "BucketedRandomProjectionLSHModel":
         """Load a model that Spark saved, with the vectors that Spark drew.
 
         Parameters
@@ -258,9 +260,11 @@ class BucketedRandomProjectionLSHModel:
         --------
         to_spark : The way back.
         """
+        from fast_lsh_ann._spark import read_model
+
         return _restore_given(*read_model(path))
 
-    def to_spark(self, path: FolderPath, *, overwrite: bool = False) -> None:
+    def to_spark(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a folder that Spark loads as a ``BucketedRandomProjectionLSHModel``.
 
         Spark 2.1 and later load it with ``BucketedRandomProjectionLSHModel.load(path)``.
@@ -286,6 +290,8 @@ class BucketedRandomProjectionLSHModel:
         MissingDependencyError
             If pyarrow is not installed.
         """
+        from fast_lsh_ann._spark import write_model
+
         write_model(path, self.bucket_length, self.random_vectors, overwrite=overwrite)
 
     @property
