@@ -30,7 +30,7 @@ FolderPath: TypeAlias = str | os.PathLike[str]
 _ESTIMATOR = "org.apache.spark.ml.feature.BucketedRandomProjectionLSH"
 _MODEL = f"{_ESTIMATOR}Model"
 
-# What writes the layout below: Spark 2.1 and later read it, whatever they are.
+# Whose layout is written; Spark 4 reads it too.
 _SPARK_VERSION = "3.5.0"
 
 # As fla_model_create has it; checked here before a matrix gets room.
@@ -254,7 +254,8 @@ def _read_vectors(path: Path) -> NDArray[np.float64]:
             columns, rows = file.schema_arrow.names, file.metadata.num_rows
             table = file.read([name]) if name in columns and rows == 1 else None
     except (pa.ArrowException, OSError) as error:
-        raise SparkModelError(f"{path} is not readable Parquet: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise SparkModelError(f"{path} is not readable Parquet: {reason}") from error
     if table is None:
         raise SparkModelError(
             f"{path}: wanted a column {name} of one row, got columns {columns} of "

@@ -267,8 +267,7 @@ class BucketedRandomProjectionLSHModel:
     def to_spark(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a folder that Spark loads as a ``BucketedRandomProjectionLSHModel``.
 
-        Spark 2.1 and later load it with ``BucketedRandomProjectionLSHModel.load(path)``.
-        There ``inputCol`` is "features" and ``outputCol`` "hashes", which Spark's setters
+        Spark 3 and 4 load it with ``BucketedRandomProjectionLSHModel.load(path)``.  There ``inputCol`` is "features" and ``outputCol`` "hashes", which Spark's setters
         change.
 
         Parameters

@@ -369,6 +369,12 @@ def become_a_file(folder: Path) -> None:
     folder.write_text("x")
 
 
+def damaged_data(folder: Path) -> None:
+    path = only(folder / "data")
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + b"\xff" * 300 + content[304:])
+
+
 def short_data(folder: Path) -> None:
     path = only(folder / "data")
     path.write_bytes(path.read_bytes()[:-100])
@@ -470,6 +476,7 @@ DAMAGE: list[tuple[str, Callable[[Path], object], type[Exception], str]] = [
         "not readable Parquet",
     ),
     ("short", short_data, errors.SparkModelError, "not readable Parquet"),
+    ("damaged", damaged_data, errors.SparkModelError, "not readable Parquet"),
     (
         "nothing",
         lambda f: only(f / "data").write_bytes(b""),
@@ -507,6 +514,7 @@ DAMAGE: list[tuple[str, Callable[[Path], object], type[Exception], str]] = [
     ("no size", matrix(numRows=None), errors.SparkModelError, "is no matrix"),
     ("type 2", matrix(type=2), errors.SparkModelError, "type is 2"),
     ("no table", matrix(numRows=0), errors.SparkModelError, "0 x 16 values"),
+    ("no columns", matrix(numCols=0, values=[]), errors.SparkModelError, "5 x 0 values"),
     ("negative", matrix(numRows=-5, numCols=-16), errors.SparkModelError, "-5 x -16"),
     (
         "huge",
@@ -529,7 +537,7 @@ DAMAGE: list[tuple[str, Callable[[Path], object], type[Exception], str]] = [
     ),
     (
         "pointers",
-        matrix(sparse, colPtrs=[0, 1, 2]),
+        matrix(sparse, colPtrs=[0, 1, 2], values=[1.0, 2.0], rowIndices=[0, 1]),
         errors.SparkModelError,
         "contradict 5 x 16",
     ),
@@ -548,6 +556,12 @@ DAMAGE: list[tuple[str, Callable[[Path], object], type[Exception], str]] = [
     (
         "end",
         matrix(sparse, colPtrs=[0, 1, 1, 1, 1, 1], values=[1.0, 2.0], rowIndices=[0, 1]),
+        errors.SparkModelError,
+        "contradict",
+    ),
+    (
+        "values",
+        matrix(sparse, colPtrs=[0, 1, 1, 1, 1, 1], values=[1.0, 2.0], rowIndices=[0]),
         errors.SparkModelError,
         "contradict",
     ),
