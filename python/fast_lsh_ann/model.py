@@ -267,8 +267,9 @@ class BucketedRandomProjectionLSHModel:
     def to_spark(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a folder that Spark loads as a ``BucketedRandomProjectionLSHModel``.
 
-        Spark 3 and 4 load it with ``BucketedRandomProjectionLSHModel.load(path)``.  There ``inputCol`` is "features" and ``outputCol`` "hashes", which Spark's setters
-        change.
+        Spark 3 and 4 load it with ``BucketedRandomProjectionLSHModel.load(path)``.  In
+        Spark its ``inputCol`` is "features" and its ``outputCol`` "hashes", until its
+        setters change them.
 
         Parameters
         ----------
