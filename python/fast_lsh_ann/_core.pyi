@@ -33,12 +33,21 @@ def status_names() -> list[str]: ...
 
 # ---- hashing --------------------------------------------------------------------------
 def model_new(
-    bucket_length: float, num_hash_tables: int, seed: int, dim: int, profile: int, /
-) -> Model: ...
-def model_vectors(model: Model, out: Any, /) -> None: ...  # float64 [tables, dim]
+    bucket_length: float,
+    num_hash_tables: int,
+    seed: int,
+    dim: int,
+    profile: int,
+    num_hashes_per_table: int,
+    projection: int,
+    /,
+) -> Model: ...  # profile and projection as fla_profile and fla_projection count
+
+# float64 [tables x hashes x dim] and [tables x hashes]
+def model_functions(model: Model, vectors: Any, offsets: Any, /) -> None: ...
 def model_hash(
     model: Model, rows: Any, first_row: int, out: Any, progress: Progress, name: str, /
-) -> None: ...  # out int64 [n, tables]
+) -> None: ...  # out int64 [n x tables x hashes]
 
 # ---- searching; name: what the caller calls an argument to blame -----------------------
 def index_new(model: Model | None, rows: Any, name: str, /) -> Index: ...
