@@ -150,6 +150,22 @@ typedef struct fla_matrix {
     fla_dtype dtype;
 } fla_matrix;
 
+/*
+ * Tell rows of finite values from those that hold NaN or infinity, for a caller who
+ * leaves these out rather than fail.
+ *
+ * rows        [n x dim], borrowed for the call.
+ * finite      [n]; 1 for a row of finite values, else 0.
+ * finite_len  elements available at finite; must be exactly n.
+ *
+ * Returns FLA_OK, FLA_ERR_ARGUMENT, FLA_ERR_SHAPE or FLA_ERR_CANCELLED.
+ */
+FLA_API FLA_CHECKED fla_status fla_rows_find_finite(fla_context *context,
+                                                    const fla_call *call,
+                                                    const fla_matrix *rows,
+                                                    uint8_t *finite, size_t finite_len,
+                                                    fla_error *err);
+
 /* ---- model --------------------------------------------------------------------- */
 
 typedef struct fla_model fla_model;
@@ -182,21 +198,27 @@ typedef struct fla_model_options {
     uint64_t num_hash_tables; /* >= 1 */
     int64_t seed;             /* only the low 48 bits matter, as in java.util.Random */
     fla_profile profile;      /* JAVA11 unless the projection is SPARK */
+    const double *vectors;    /* NULL: drawn from the seed.  Else [num_hash_tables x
+                                 num_hashes_per_table x dim], row-major, copied; any finite
+                                 values, without offsets: the projection is SPARK.  The seed
+                                 and the profile are then not used */
     uint64_t num_hashes_per_table; /* >= 1; a table collides where all of them agree */
     fla_projection projection;
 } fla_model_options;
 
-/* 2.0, 1, 42, JAVA11, 1, SPARK */
+/* 2.0, 1, 42, JAVA11, NULL, 1, SPARK */
 FLA_API void fla_model_options_init(fla_model_options *options);
 
 /*
- * Draw the hash functions of a model.
+ * Draw the hash functions of a model; or take the vectors of options->vectors, which a
+ * model that was drawn elsewhere brings along.
  *
  * dim  >= 1; coordinates of a row.
  *
- * Returns FLA_OK, FLA_ERR_ARGUMENT (the value is in the message) or FLA_ERR_MEMORY.
- * Costs num_hash_tables * num_hashes_per_table * dim Gaussians, at most 2^26, and 12
- * bytes each.
+ * Returns FLA_OK, FLA_ERR_ARGUMENT (the value is in the message), FLA_ERR_SHAPE (no dim),
+ * FLA_ERR_NONFINITE (err->row, err->column: of the first such value of options->vectors)
+ * or FLA_ERR_MEMORY.  Costs num_hash_tables * num_hashes_per_table * dim Gaussians, at
+ * most 2^26, and 12 bytes each.
  */
 FLA_API FLA_CHECKED fla_status fla_model_create(const fla_model_options *options,
                                                 size_t dim, fla_model **out,
@@ -207,7 +229,8 @@ FLA_API size_t fla_model_dim(const fla_model *model);
 FLA_API size_t fla_model_tables(const fla_model *model);
 FLA_API size_t fla_model_hashes(const fla_model *model); /* of each table */
 
-/* The vectors, [tables x hashes x dim] row-major; valid as long as the model. */
+/* What rows are projected on, [tables x hashes x dim] row-major; valid as long as the
+   model. */
 FLA_API const double *fla_model_vectors(const fla_model *model);
 
 /* The offsets, [tables x hashes], zeros in Spark's scheme; valid as long as the model. */

@@ -42,12 +42,18 @@ def model_new(
     projection: int,
     /,
 ) -> Model: ...  # profile and projection as fla_profile and fla_projection count
+def model_given(
+    bucket_length: float, tables: int, vectors: Any, /
+) -> Model: ...  # float64 [tables, dim]
 
 # float64 [tables x hashes x dim] and [tables x hashes]
 def model_functions(model: Model, vectors: Any, offsets: Any, /) -> None: ...
 def model_hash(
     model: Model, rows: Any, first_row: int, out: Any, progress: Progress, name: str, /
 ) -> None: ...  # out int64 [n x tables x hashes]
+
+# finite: uint8 [n], 1 for rows without NaN or infinity
+def rows_finite(rows: Any, finite: Any, /) -> None: ...
 
 # ---- searching; name: what the caller calls an argument to blame -----------------------
 def index_new(model: Model | None, rows: Any, name: str, /) -> Index: ...

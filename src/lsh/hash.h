@@ -16,8 +16,9 @@ static inline bool fla_bucket_fits(double bucket)
  * int64, so that hashing it need not be tried.
  *
  * The chain of fused steps stays within (1 + dim * u) * sum |x_j r_j|, and that sum
- * within peak * sum |r_j|; the offset adds less than 2 buckets; twofold room covers that
- * and the roundings for every dim below 2^50.
+ * within peak * sum |r_j|; an offset is below the bucket length.  The factor 2 covers the
+ * roundings for every dim below 2^50, and comes first: where the chain or its sum with
+ * the offset might overflow, so does this.
  */
 bool fla_buckets_surely_fit(const fla_model *model, double peak);
 

@@ -1,11 +1,13 @@
 /*
- * Drawing the hash functions of a model: Spark's unit vectors, with the rounding of a
- * chosen JVM, or the p-stable scheme's Gaussian vectors and offsets.
+ * Making a model.  Its hash functions are drawn, Spark's unit vectors with the rounding
+ * of a chosen JVM or the p-stable scheme's Gaussian vectors and offsets; or they are
+ * given.
  */
 #include "lsh/model.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -29,8 +31,14 @@ static const norm_order norm_orders[] = {
 };
 enum { N_PROFILES = sizeof norm_orders / sizeof norm_orders[0], MAX_SUMS = 8 };
 
-/* Coordinates of vectors a model may have: 768 MiB, drawn in about 3 seconds. */
+/* Values of vectors that a model may have: 768 MiB, drawn in about 3 seconds. */
 enum { MAX_VALUES = 1 << 26 };
+
+/*
+ * Of the vectors that float32 may serve.  Its rows are shorter than 2^67, so with these
+ * no partial sum of the double chain overflows, which bucket_bound.c takes for granted.
+ */
+static const double MOST_REACH = 0x1p900;
 
 void fla_model_options_init(fla_model_options *options)
 {
@@ -91,18 +99,33 @@ static void draw(fla_model *model, const fla_model_options *options)
     }
 }
 
+static fla_status take_vectors(fla_model *model, const double *vectors, fla_error *err)
+{
+    const size_t dim = model->dim, values = model->functions * dim;
+    memcpy(model->vectors, vectors, values * sizeof *vectors);
+    for (size_t i = 0; i < values; i++)
+        if (!isfinite(model->vectors[i]))
+            return fla_fail_row(err, FLA_ERR_NONFINITE, "vectors", (int64_t)(i / dim),
+                                (int64_t)(i % dim), 0,
+                                "vector %zu of the model, column %zu is %g: every value "
+                                "must be finite",
+                                i / dim, i % dim, model->vectors[i]);
+    return FLA_OK;
+}
+
 void fla_model_derive(fla_model *model)
 {
     model->reach = 0;
     for (size_t f = 0; f < model->functions; f++) {
-        const double *row = model->vectors + f * model->dim;
         double sum = 0;
         for (size_t j = 0; j < model->dim; j++)
-            sum += fabs(row[j]);
+            sum += fabs(model->vectors[f * model->dim + j]);
         model->reach = fmax(model->reach, sum);
     }
-    model->longest_norm =
-        fla_narrow_set(&model->narrow, model->vectors, model->offsets, model->reciprocal);
+    model->longest_norm = model->reach <= MOST_REACH
+                              ? fla_narrow_set(&model->narrow, model->vectors,
+                                               model->offsets, model->reciprocal)
+                              : -1;
 }
 
 static fla_status check_sizes(const fla_model_options *options, size_t dim,
@@ -127,6 +150,29 @@ static fla_status check_sizes(const fla_model_options *options, size_t dim,
     return FLA_OK;
 }
 
+static fla_status check_projection(const fla_model_options *options, fla_error *err)
+{
+    const bool gaussian = options->projection == FLA_PROJECTION_GAUSSIAN;
+    if ((int)options->profile < 0 || (int)options->profile >= N_PROFILES)
+        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "profile",
+                                 "profile must be from 0 to %d, got %d", N_PROFILES - 1,
+                                 (int)options->profile);
+    if ((unsigned)options->projection > FLA_PROJECTION_GAUSSIAN)
+        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "projection",
+                                 "projection must be from 0 to %d, got %d",
+                                 FLA_PROJECTION_GAUSSIAN, (int)options->projection);
+    if (gaussian && options->profile != FLA_PROFILE_JAVA11)
+        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "profile",
+                                 "Gaussian vectors are not Spark's and have no profile: "
+                                 "leave it 0, got %d",
+                                 (int)options->profile);
+    if (gaussian && options->vectors != NULL)
+        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "projection",
+                                 "vectors that are given have no offsets, and Gaussian "
+                                 "projections have: leave one out");
+    return FLA_OK;
+}
+
 static fla_status check_options(const fla_model_options *options, size_t dim,
                                 fla_error *err)
 {
@@ -140,21 +186,8 @@ static fla_status check_options(const fla_model_options *options, size_t dim,
                                  "bucket_length must be positive and finite, with a "
                                  "finite reciprocal, got %g",
                                  w);
-    if ((int)options->profile < 0 || (int)options->profile >= N_PROFILES)
-        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "profile",
-                                 "profile must be from 0 to %d, got %d", N_PROFILES - 1,
-                                 (int)options->profile);
-    if ((unsigned)options->projection > FLA_PROJECTION_GAUSSIAN)
-        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "projection",
-                                 "projection must be from 0 to %d, got %d",
-                                 FLA_PROJECTION_GAUSSIAN, (int)options->projection);
-    if (options->projection == FLA_PROJECTION_GAUSSIAN &&
-        options->profile != FLA_PROFILE_JAVA11)
-        return fla_fail_argument(err, FLA_ERR_ARGUMENT, "profile",
-                                 "Gaussian vectors are not Spark's and have no profile: "
-                                 "leave it 0, got %d",
-                                 (int)options->profile);
-    return check_sizes(options, dim, err);
+    const fla_status drawn = check_projection(options, err);
+    return drawn != FLA_OK ? drawn : check_sizes(options, dim, err);
 }
 
 /* Room for hash functions; offsets are 0 until they are drawn. */
@@ -186,13 +219,18 @@ static fla_status create(const fla_model_options *options, size_t dim, fla_model
     model->hashes = (size_t)options->num_hashes_per_table;
     model->functions = model->narrow.functions = model->tables * model->hashes;
     model->dim = model->narrow.dim = dim;
-    if (!reserve_functions(model)) {
+    if (!reserve_functions(model))
+        status = fla_fail_memory(err, "the vectors of a model");
+    else if (options->vectors == NULL)
+        draw(model, options);
+    else
+        status = take_vectors(model, options->vectors, err);
+    if (status != FLA_OK) {
         fla_model_free(model);
-        return fla_fail_memory(err, "the vectors of a model");
+        return status;
     }
-    draw(model, options);
     fla_model_derive(model);
-    *out = model;
+    *out = model; /* ownership passes to the caller */
     return FLA_OK;
 }
 

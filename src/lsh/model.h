@@ -13,7 +13,7 @@ struct fla_model {
     size_t dim;
     double *vectors;    /* [functions x dim] */
     double *offsets;    /* [functions]: added to a projection; 0 in Spark's scheme */
-    double reach;       /* at least any vector's sum of magnitudes, but for roundings */
+    double reach;       /* the most that a vector's magnitudes add up to, rounded */
     fla_narrow narrow;  /* the same in float32: lsh/bucket_bound.h */
     float longest_norm; /* of a row that may be projected in float32 */
 };
