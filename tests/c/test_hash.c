@@ -456,6 +456,19 @@ static void rows_that_surely_fit_do(void)
     no_offsets();
 }
 
+/* A sum and an offset that are finite, and together are not. */
+static void rows_that_overflow_with_their_offset_do_not_surely_fit(void)
+{
+    for (size_t f = 0; f < FUNCTIONS; f++) {
+        vectors[f] = 1;
+        offsets[f] = 1.6e308;
+    }
+    const fla_model model = model_of(1, 1 / 1.7e308);
+    CHECK(!fla_buckets_surely_fit(&model, 0.5e308), "an infinite bucket surely fits");
+    CHECK(fla_buckets_surely_fit(&model, 0.01e307), "bucket 0 or 1 might not fit");
+    no_offsets();
+}
+
 int main(void)
 {
     RUN(every_bucket_at_a_border_is_the_definitions);
@@ -465,5 +478,6 @@ int main(void)
     RUN(float32_is_tried_again);
     RUN(no_bound_means_no_norm);
     RUN(rows_that_surely_fit_do);
+    RUN(rows_that_overflow_with_their_offset_do_not_surely_fit);
     return check_report();
 }
