@@ -582,15 +582,15 @@ def _old_pickle_error(
     bucket_length: float, num_hash_tables: int, seed: int, dim: int
 ) -> OldPickleError:
     """Say what a pickle of fast-lsh-ann 0.1.1 is, and what to make instead."""
-    spark = float(f"{bucket_length / math.sqrt(dim):.4g}")
+    length = float(f"{bucket_length:.7g}")  # it was float32
+    spark = float(f"{length / math.sqrt(dim):.4g}")
     return OldPickleError(
-        f"this is a pickle of fast-lsh-ann 0.1.1 (bucket_length={bucket_length:.7g}, "
+        f"this is a pickle of fast-lsh-ann 0.1.1 (bucket_length={length}, "
         f"num_hash_tables={num_hash_tables}, seed={seed}, dim={dim}), whose buckets no "
         f"later version computes: make the model anew and hash anew what was hashed. "
         f"BucketedRandomProjectionLSHModel({spark}, {num_hash_tables}, dim={dim}) has "
-        f"buckets of about the same width, bucket_length / sqrt(dim), on centred data; "
-        f"with projection='gaussian' keep bucket_length={bucket_length:.7g}. "
-        f"See docs/migration.md"
+        f"buckets as wide, bucket_length / sqrt(dim); with projection='gaussian' keep "
+        f"bucket_length={length}. See docs/migration.md"
     )
 
 

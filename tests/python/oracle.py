@@ -221,7 +221,7 @@ def projections(
     rows: ArrayLike,
     vectors: Floats,
     bucket_length: float,
-    offsets: ArrayLike = 0.0,
+    offsets: Floats | float = 0.0,
 ) -> Floats:
     """floor((1 / bucket_length) * (row . vector + offset)) as doubles.
 
@@ -241,7 +241,7 @@ def buckets(
     rows: ArrayLike,
     vectors: Floats,
     bucket_length: float,
-    offsets: ArrayLike = 0.0,
+    offsets: Floats | float = 0.0,
 ) -> Ints:
     """The bucket of every row by every hash, int64 [n, ...]; shapes as above."""
     values = projections(rows, vectors, bucket_length, offsets)
