@@ -120,16 +120,29 @@ static void sort_rows(const building *work, size_t function, uint32_t **order,
     }
 }
 
-/* Number the distinct buckets, and note where their runs begin. */
-static bool find_runs(const building *work, size_t t, fla_run_table *table)
+static inline bool same(const int64_t *a, const int64_t *b, size_t hashes)
+{
+    size_t k = 0;
+    while (k < hashes && a[k] == b[k])
+        k++;
+    return k == hashes;
+}
+
+/* Number the distinct buckets, and note where their runs begin.  Inlined, so that tables
+   of one hash compare numbers. */
+static inline bool find_runs(const building *work, size_t t, size_t hashes,
+                             fla_run_table *table)
 {
     const size_t n = work->runs->rows, tables = work->runs->n_tables;
-    const size_t hashes = work->hashes, functions = work->functions;
-    const int64_t *buckets = work->buckets + t * hashes, *last = NULL;
+    const size_t functions = work->functions;
+    const int64_t *buckets = work->buckets + t * hashes;
+    const int64_t *last = buckets + table->order[0] * functions;
     size_t distinct = 1;
-    for (size_t i = 1; i < n; i++)
-        distinct += compare(buckets + table->order[i] * functions,
-                            buckets + table->order[i - 1] * functions, hashes) != 0;
+    for (size_t i = 1; i < n; i++) {
+        const int64_t *bucket = buckets + table->order[i] * functions;
+        distinct += !same(bucket, last, hashes);
+        last = bucket;
+    }
     table->hashes = hashes;
     table->buckets = fla_alloc(distinct, hashes * sizeof *table->buckets);
     table->starts = fla_alloc(distinct + 1, sizeof *table->starts);
@@ -138,7 +151,7 @@ static bool find_runs(const building *work, size_t t, fla_run_table *table)
     for (size_t i = 0; i < n; i++) {
         const size_t row = table->order[i];
         const int64_t *bucket = buckets + row * functions;
-        if (last == NULL || compare(bucket, last, hashes) != 0) {
+        if (i == 0 || !same(bucket, last, hashes)) {
             table->starts[table->n] = (uint32_t)i;
             memcpy(table->buckets + table->n * hashes, bucket, hashes * sizeof *bucket);
             table->n++;
@@ -165,7 +178,8 @@ static void sort_task(fla_job *job, void *arg, size_t task, unsigned worker)
     if (room && left == 0) {
         table->order = order; /* ownership passes here */
         order = NULL;
-        room = find_runs(work, task, table);
+        room = work->hashes == 1 ? find_runs(work, task, 1, table)
+                                 : find_runs(work, task, work->hashes, table);
     }
     fla_free(order);
     fla_free(other);

@@ -154,40 +154,46 @@ static bool collides(const fla_tile *tile, size_t row, const int64_t *buckets,
     return count >= min_collisions;
 }
 
-/* The same of the buckets that the base has kept. */
-static bool collides_kept(const fla_tile *tile, size_t row, const int64_t *buckets,
-                          uint64_t min_collisions)
+/* Among the buckets that the base has kept; a few rows, one by one.  Inlined, so that a
+   table of one hash is no loop. */
+static inline uint64_t kept_candidates(const fla_tile *tile, uint64_t set,
+                                       const int64_t *buckets, uint64_t min_collisions,
+                                       size_t hashes)
 {
     const fla_model *model = tile->hasher.model;
-    const size_t tables = model->tables, hashes = model->hashes;
+    const size_t functions = model->functions;
     const int64_t *low = tile->base->bucket_low;
-    const uint8_t *mine = tile->base->buckets + (tile->first + row) * model->functions;
-    uint64_t count = 0;
-    for (size_t t = 0; t < tables && count < min_collisions; t++) {
-        bool same = true;
-        for (size_t f = t * hashes; f < (t + 1) * hashes; f++)
-            same &= mine[f] == (uint64_t)buckets[f] - (uint64_t)low[f];
-        count += same;
+    uint64_t candidates = 0;
+    for (uint64_t rest = set; rest != 0; rest &= rest - 1) {
+        const size_t row = fla_lowest_bit(rest);
+        const uint8_t *mine = tile->base->buckets + (tile->first + row) * functions;
+        uint64_t count = 0;
+        for (size_t f = 0; f < functions && count < min_collisions; f += hashes) {
+            bool same = true;
+            for (size_t k = f; k < f + hashes; k++)
+                same &= mine[k] == (uint64_t)buckets[k] - (uint64_t)low[k];
+            count += same;
+        }
+        candidates |= (uint64_t)(count >= min_collisions) << row;
     }
-    return count >= min_collisions;
+    return candidates;
 }
 
 uint64_t fla_tile_candidates(fla_tile *tile, uint64_t set, const int64_t *buckets,
                              uint64_t min_collisions)
 {
-    const bool kept = tile->base->buckets != NULL;
-    uint64_t candidates = set;
-    if (!kept) {
-        if (!tile->bucketed && bucket(tile) != FLA_OK)
-            return 0;
-        candidates = colliding_once(tile, set, buckets);
-        if (min_collisions == 1)
-            return candidates;
-    }
+    const size_t hashes = tile->hasher.model->hashes;
+    if (tile->base->buckets != NULL)
+        return hashes == 1 ? kept_candidates(tile, set, buckets, min_collisions, 1)
+                           : kept_candidates(tile, set, buckets, min_collisions, hashes);
+    if (!tile->bucketed && bucket(tile) != FLA_OK)
+        return 0;
+    uint64_t candidates = colliding_once(tile, set, buckets);
+    if (min_collisions == 1)
+        return candidates;
     for (uint64_t rest = candidates; rest != 0; rest &= rest - 1) {
         const size_t row = fla_lowest_bit(rest);
-        if (!(kept ? collides_kept(tile, row, buckets, min_collisions)
-                   : collides(tile, row, buckets, min_collisions)))
+        if (!collides(tile, row, buckets, min_collisions))
             candidates &= ~((uint64_t)1 << row);
     }
     return candidates;
