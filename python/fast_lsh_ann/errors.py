@@ -4,6 +4,8 @@ Each class derives from :class:`FastLSHError` and from the built-in class that a
 who does not know the package would catch.
 """
 
+import pickle
+
 from fast_lsh_ann import _core
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "InputTypeError",
     "InvalidVectorError",
     "MissingDependencyError",
+    "OldPickleError",
     "OutOfMemoryError",
     "ParameterError",
     "SimdError",
@@ -119,6 +122,10 @@ class SparkModelNotFoundError(SparkModelError, FileNotFoundError):
 
 class SparkModelExistsError(SparkModelError, FileExistsError):
     """There is something at the path, and it was not to be, or cannot be, replaced."""
+
+
+class OldPickleError(FastLSHError, pickle.UnpicklingError):
+    """The pickle is of a model of fast-lsh-ann 0.1.1; the message says what to do."""
 
 
 class MissingDependencyError(FastLSHError, ImportError):

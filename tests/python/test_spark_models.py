@@ -657,6 +657,24 @@ def test_what_is_no_local_path_is_refused(
             use(path)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"projection": "gaussian"},
+        {"num_hashes_per_table": 2},
+        {"projection": "gaussian", "num_hashes_per_table": 3},
+    ],
+)
+def test_models_that_spark_does_not_have_stay_here(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    named = [f"{name}={value!r}" for name, value in options.items()]
+    with pytest.raises(errors.ParameterError) as caught:
+        Model(2.0, 2, 5, 3, **options).to_spark(tmp_path / "model")
+    assert all(part in str(caught.value) for part in named)
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---- replacing -------------------------------------------------------------------------
 
 
