@@ -21,6 +21,7 @@ from fast_lsh_ann.errors import DimensionError, ParameterError
 from fast_lsh_ann.model import (
     BucketedRandomProjectionLSH,
     BucketedRandomProjectionLSHModel,
+    Projection,
 )
 
 if TYPE_CHECKING:
@@ -70,9 +71,18 @@ class DeltaProcessor:
         """Seed of the random projections."""
         return self._lsh.seed
 
+    @property
+    def num_hashes_per_table(self) -> int:
+        """Hashes of a table, all of which must agree for it to collide."""
+        return self._lsh.num_hashes_per_table
+
+    @property
+    def projection(self) -> Projection:
+        """Whose vectors: Spark's, or Gaussian ones with offsets."""
+        return self._lsh.projection
+
     def __repr__(self) -> str:
-        parameters = repr(self._lsh).partition("(")[2].removesuffix(")")
-        return f"{type(self).__name__}({parameters})"
+        return f"{type(self).__name__}({self._lsh._parameters()})"
 
     def check_scheme(self, path: TablePath, *, version: Version = None) -> HashScheme:
         """Refuse a table of hashes that were not made with this object's parameters.
@@ -140,7 +150,7 @@ class DeltaProcessor:
         with closing(reader.chunks(chunk_size)) as chunks:
             for chunk in chunks:
                 model = model or self._model(reader)
-                hashes = np.empty((len(chunk.rows), self.num_hash_tables), dtype=np.int64)
+                hashes = np.empty((len(chunk.rows), *model._hash_shape), dtype=np.int64)
                 _core.model_hash(
                     model._core, chunk.rows, chunk.first_row, hashes, None, reader.name
                 )
@@ -157,7 +167,7 @@ class DeltaProcessor:
         if reader.dim is None:
             no_rows = np.empty((0, 1), dtype=reader.dtype)
             nothing = EmbeddingBatch(0, no_rows, reader.empty_ids())
-            no_hashes = np.empty((0, self.num_hash_tables), dtype=np.int64)
+            no_hashes = self._lsh.create_model(1).transform(no_rows)
             yield _hash_frame(no_hashes, nothing.ids), nothing
 
     def _hash_to_table(
@@ -173,7 +183,8 @@ class DeltaProcessor:
         The embeddings come along under a name, if one is given.
         """
         refuse_input(output_path, reader.uri)
-        plain = [*_hash_names(self.num_hash_tables), "id"]
+        shape = self._lsh.create_model(1)._hash_shape
+        plain = [*_hash_names(shape), "id"]
         if embedding_column is not None and embedding_column.lower() in plain:
             raise ParameterError(
                 f"the embedding column {embedding_column!r} has the name of a column of "
@@ -221,14 +232,16 @@ class DeltaProcessor:
         return TableJoin(left, right, self._model, limit, chunk_size)
 
 
-def _hash_names(tables: int) -> list[str]:
-    return [f"hash_{t}" for t in range(tables)]
+def _hash_names(shape: tuple[int, ...]) -> list[str]:
+    """Name the columns of a row's hashes: by table, or by table and hash."""
+    return ["_".join(map(str, ("hash", *place))) for place in np.ndindex(shape)]
 
 
 def _hash_frame(hashes: NDArray[np.int64], ids: "pl.Series") -> "pl.DataFrame":
     import polars as pl
 
-    columns = dict(zip(_hash_names(hashes.shape[1]), hashes.T, strict=True))
+    names = _hash_names(hashes.shape[1:])
+    columns = dict(zip(names, hashes.reshape(-1, len(names)).T, strict=True))
     return pl.DataFrame({**columns, "id": ids}).rechunk()
 
 

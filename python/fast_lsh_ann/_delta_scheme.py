@@ -7,7 +7,7 @@ from typing import Any
 from fast_lsh_ann._core import __version__
 from fast_lsh_ann._delta import TablePath, Version, call_delta, open_table
 from fast_lsh_ann.errors import DeltaError, SchemeMismatchError
-from fast_lsh_ann.model import BucketedRandomProjectionLSH, SparkProfile
+from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
 
 _PREFIX = "fast_lsh_ann."
 # Commits after which the rows that are left are still those that were hashed.
@@ -21,24 +21,20 @@ class HashScheme:
 
     Attributes
     ----------
-    projection : str
-        How the projections are drawn.
-    spark_profile : str
-        Which JVM's rounding the unit vectors follow.
-    seed : int
-    bucket_length : float
-    num_hash_tables : int
+    projection, spark_profile, seed, bucket_length, num_hash_tables, num_hashes_per_table
+        As in :class:`BucketedRandomProjectionLSH`.
     dim : int or None
         Dimension of the embeddings; None where there were none, or it is not known.
     library_version : str
         Of the package that hashed; results do not depend on it.
     """
 
-    projection: str
+    projection: Projection
     spark_profile: SparkProfile
     seed: int
     bucket_length: float
     num_hash_tables: int
+    num_hashes_per_table: int
     dim: int | None = None
     library_version: str = field(default=__version__, compare=False)
 
@@ -46,11 +42,12 @@ class HashScheme:
     def of(cls, lsh: BucketedRandomProjectionLSH, dim: int | None) -> "HashScheme":
         """Tell the scheme of an estimator for vectors of a dimension."""
         return cls(
-            projection="spark",
+            projection=lsh.projection,
             spark_profile=lsh.spark_profile,
             seed=lsh.seed,
             bucket_length=lsh.bucket_length,
             num_hash_tables=lsh.num_hash_tables,
+            num_hashes_per_table=lsh.num_hashes_per_table,
             dim=dim,
         )
 
@@ -61,6 +58,8 @@ class HashScheme:
             self.num_hash_tables,
             self.seed,
             spark_profile=self.spark_profile,
+            num_hashes_per_table=self.num_hashes_per_table,
+            projection=self.projection,
         )
 
     def require_same(self, other: "HashScheme", what: str = "the other hashes") -> None:
@@ -122,6 +121,7 @@ _KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "seed": ("seed", int),
     "bucket_length": ("bucket_length", float),
     "num_hash_tables": ("num_hash_tables", int),
+    "num_hashes_per_table": ("num_hashes_per_table", int),
     "dim": ("dim", int),
 }
 

@@ -9,7 +9,7 @@ from fast_lsh_ann._delta import TablePath, Version
 from fast_lsh_ann._delta_processor import DeltaProcessor
 from fast_lsh_ann._inputs import as_count
 from fast_lsh_ann._progress import Progress, reporting
-from fast_lsh_ann.model import BucketedRandomProjectionLSH, SparkProfile
+from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +31,7 @@ class DeltaLSHProcessor(DeltaProcessor):
         Hash tables.
     seed : int
         Of the random projections.
-    spark_profile : str
+    spark_profile, num_hashes_per_table, projection
         As in :class:`BucketedRandomProjectionLSH`.
     storage_options : mapping, optional
         Credentials and settings of the object store, for every table of this object.
@@ -49,10 +49,17 @@ class DeltaLSHProcessor(DeltaProcessor):
         seed: int = 42,
         *,
         spark_profile: SparkProfile = "java11",
+        num_hashes_per_table: int = 1,
+        projection: Projection = "spark",
         storage_options: Mapping[str, str] | None = None,
     ) -> None:
         lsh = BucketedRandomProjectionLSH(
-            bucket_length, num_hash_tables, seed, spark_profile=spark_profile
+            bucket_length,
+            num_hash_tables,
+            seed,
+            spark_profile=spark_profile,
+            num_hashes_per_table=num_hashes_per_table,
+            projection=projection,
         )
         super().__init__(lsh, storage_options)
 
@@ -88,7 +95,8 @@ class DeltaLSHProcessor(DeltaProcessor):
         -------
         polars.DataFrame
             Columns `hash_0`, `hash_1`, ... of int64, then `id`; one row a row of the
-            table.
+            table.  With several hashes per table the columns are `hash_0_0`, `hash_0_1`,
+            ..., `hash_1_0`, ...: table, then hash.
 
         Raises
         ------

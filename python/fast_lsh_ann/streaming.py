@@ -21,7 +21,7 @@ from fast_lsh_ann._delta_write import write_batches
 from fast_lsh_ann._inputs import as_count
 from fast_lsh_ann._progress import Progress, reporting
 from fast_lsh_ann.delta_utils import create_sample_delta
-from fast_lsh_ann.model import BucketedRandomProjectionLSH, SparkProfile
+from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
 
 __all__ = ["ChunkResult", "StreamingLSHProcessor", "benchmark_streaming"]
 
@@ -41,6 +41,7 @@ class ChunkResult:
     n_rows : int
         Rows of the chunk.
     hashes : ndarray of int64, [n_rows, num_hash_tables]
+        With several hashes per table [n_rows, num_hash_tables, num_hashes_per_table].
     ids : ndarray or None, [n_rows]
         int64 for integer ids, else Python objects; None where no id column was asked for.
     """
@@ -75,7 +76,7 @@ class StreamingLSHProcessor(DeltaProcessor):
         Rows held at a time.
     dim : int, optional
         Dimension that embeddings must have; without it that of the first row.
-    spark_profile : str
+    spark_profile, num_hashes_per_table, projection
         As in :class:`BucketedRandomProjectionLSH`.
     storage_options : mapping, optional
         Credentials and settings of the object store, for every table of this object.
@@ -108,10 +109,17 @@ class StreamingLSHProcessor(DeltaProcessor):
         dim: int | None = None,
         *,
         spark_profile: SparkProfile = "java11",
+        num_hashes_per_table: int = 1,
+        projection: Projection = "spark",
         storage_options: Mapping[str, str] | None = None,
     ) -> None:
         lsh = BucketedRandomProjectionLSH(
-            bucket_length, num_hash_tables, seed, spark_profile=spark_profile
+            bucket_length,
+            num_hash_tables,
+            seed,
+            spark_profile=spark_profile,
+            num_hashes_per_table=num_hashes_per_table,
+            projection=projection,
         )
         self._chunk_size = as_count(chunk_size, "chunk_size", 1)
         dim = None if dim is None else as_count(dim, "dim", 1)
@@ -203,8 +211,9 @@ class StreamingLSHProcessor(DeltaProcessor):
     ) -> None:
         """Hash an embedding column into another Delta table.
 
-        The output gets the columns `hash_0`, `hash_1`, ... of int64, `id`, and with
-        `include_embeddings` the embeddings under their own name and in their own type.
+        The output gets the columns that :meth:`DeltaLSHProcessor.transform_delta`
+        returns, and with `include_embeddings` the embeddings under their own name and in
+        their own type.
         It is created, or replaced in one commit: readers see the old table or the whole
         new one, and an error or Ctrl-C leaves it as it was.  The commit's metadata says
         how the hashes were made: :func:`fast_lsh_ann.delta_utils.read_hash_scheme` reads

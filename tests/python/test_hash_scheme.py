@@ -28,6 +28,7 @@ OWN: dict[str, Any] = {
     "num_hash_tables": 3,
     "seed": -(2**63),
     "spark_profile": "vector4",
+    "num_hashes_per_table": 2,
 }
 
 
@@ -41,14 +42,14 @@ def hashes(tmp_path: Path) -> str:
 def commit(path: str, metadata: dict[str, str] | None = None) -> None:
     """Append some rows beside us, as if they were hashes."""
     properties = deltalake.CommitProperties(custom_metadata=metadata)
-    columns: dict[str, Any] = {f"hash_{t}": [1] for t in range(3)}
+    columns: dict[str, Any] = {f"hash_{t}_{k}": [1] for t in range(3) for k in range(2)}
     frame = pl.DataFrame({**columns, "id": [99]})
     deltalake.write_deltalake(path, frame, mode="append", commit_properties=properties)
 
 
 def test_a_table_tells_how_it_was_hashed(tmp_path: Path, hashes: str) -> None:
     scheme = read_hash_scheme(hashes)
-    assert scheme == HashScheme("spark", "vector4", -(2**63), 0.1, 3, 5)
+    assert scheme == HashScheme("spark", "vector4", -(2**63), 0.1, 3, 2, 5)
     assert scheme.library_version == fast_lsh_ann.__version__
     made = deltalake.DeltaTable(hashes).history(1)[0]
     assert made["fast_lsh_ann.version"] == fast_lsh_ann.__version__
@@ -65,7 +66,7 @@ def test_a_model_of_the_scheme_hashes_as_the_table_was(hashes: str) -> None:
     assert scheme.dim is not None
     expected = scheme.lsh().create_model(scheme.dim).transform(vectors_of(20, dim=5))
     stored = pl.read_delta(hashes).sort("id").drop("id").to_numpy()
-    np.testing.assert_array_equal(stored, expected)
+    np.testing.assert_array_equal(stored.reshape(20, 3, 2), expected)
 
 
 def test_hashes_of_no_rows_have_no_dimension(tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_rows_that_came_from_elsewhere_are_refused(hashes: str) -> None:
     with pytest.raises(DeltaError, match="commit 1"):
         DeltaLSHProcessor(**OWN).check_scheme(hashes)
     assert read_hash_scheme(hashes, version=0).num_hash_tables == 3
-    deltalake.DeltaTable(hashes).update(updates={"hash_0": "1"})
+    deltalake.DeltaTable(hashes).update(updates={"hash_0_0": "1"})
     with pytest.raises(DeltaError, match=r"commit 2 \(UPDATE\)"):
         read_hash_scheme(hashes)
 
@@ -116,7 +117,9 @@ def test_metadata_that_cannot_be_read_is_a_delta_error(
     tmp_path: Path, broken: dict[str, str]
 ) -> None:
     path = str(tmp_path / "t")
-    whole = {} if not broken else HashScheme("spark", "java11", 1, 2.0, 3, 4).metadata()
+    whole = (
+        {} if not broken else HashScheme("spark", "java11", 1, 2.0, 3, 1, 4).metadata()
+    )
     commit(path, {**whole, "fast_lsh_ann.scheme": "spark", **broken})
     with pytest.raises(DeltaError, match=r"commit 0 .* cannot be read"):
         read_hash_scheme(path)
@@ -132,6 +135,7 @@ def test_metadata_that_cannot_be_read_is_a_delta_error(
         ("num_hash_tables", 4, "num_hash_tables 4 against 3"),
         ("seed", 42, f"seed 42 against {-(2**63)}"),
         ("spark_profile", "java11", "spark_profile 'java11' against 'vector4'"),
+        ("num_hashes_per_table", 1, "num_hashes_per_table 1 against 2"),
     ],
 )
 def test_hashes_of_other_parameters_are_refused(
@@ -155,12 +159,12 @@ def test_hashes_of_another_dimension_are_refused(hashes: str) -> None:
 def test_hashes_of_two_tables_are_compared(tmp_path: Path, hashes: str) -> None:
     scheme = read_hash_scheme(hashes)
     scheme.require_same(read_hash_scheme(hashes))
-    same = HashScheme("spark", "vector4", -(2**63), 0.1, 3, 5, library_version="9.9")
+    same = HashScheme("spark", "vector4", -(2**63), 0.1, 3, 2, 5, library_version="9.9")
     scheme.require_same(same)
     DeltaLSHProcessor(seed=1).transform_and_save(tmp_path / "vectors", tmp_path / "other")
     with pytest.raises(SchemeMismatchError, match="seed"):
         scheme.require_same(read_hash_scheme(tmp_path / "other"))
-    gaussian = HashScheme("gaussian", "vector4", -(2**63), 0.1, 3, 5)
+    gaussian = HashScheme("gaussian", "vector4", -(2**63), 0.1, 3, 2, 5)
     with pytest.raises(SchemeMismatchError, match="projection"):
         scheme.require_same(gaussian)
 

@@ -28,10 +28,12 @@ from delta_tables import (
 )
 from fast_lsh_ann import (
     BucketedRandomProjectionLSH,
+    BucketedRandomProjectionLSHModel,
     ChunkResult,
     StreamingLSHProcessor,
     _delta_processor,
     create_sample_delta,
+    exact_similarity_join,
     read_delta_embeddings,
     read_delta_embeddings_chunked,
 )
@@ -212,6 +214,8 @@ def test_parameters_are_kept_and_shown() -> None:
         ("spark_profile", "java12", ParameterError),
         ("chunk_size", 0, ParameterError),
         ("chunk_size", 2.5, InputTypeError),
+        ("num_hashes_per_table", 0, ParameterError),
+        ("projection", "uniform", ParameterError),
         ("dim", 0, ParameterError),
         ("dim", "4", InputTypeError),
     ],
@@ -230,6 +234,30 @@ def test_a_profile_reaches_the_hashes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(chunk.hashes, expected.fit(stored).transform(stored))
     other = BucketedRandomProjectionLSH(1e-15, 3, 7).fit(stored).transform(stored)
     assert (chunk.hashes != other).any()
+
+
+def test_other_schemes_reach_hashes_tables_and_joins(tmp_path: Path) -> None:
+    stored = vectors_of(60)
+    table = write_table(tmp_path / "t", stored)
+    own: Any = {"num_hashes_per_table": 2, "projection": "gaussian"}
+    lsh = StreamingLSHProcessor(3.0, 3, 7, chunk_size=25, **own)
+    model = BucketedRandomProjectionLSHModel(3.0, 3, 7, 4, **own)
+    expected = model.transform(stored)
+    chunks = list(lsh.transform_streaming(table))
+    np.testing.assert_array_equal(np.concatenate([c.hashes for c in chunks]), expected)
+    assert (lsh.num_hashes_per_table, lsh.projection) == (2, "gaussian")
+    for embeddings in (False, True):
+        lsh.transform_to_delta(table, tmp_path / "out", include_embeddings=embeddings)
+        frame = pl.read_delta(str(tmp_path / "out")).sort("id")
+        names = [f"hash_{t}_{k}" for t in range(3) for k in range(2)]
+        assert frame.columns == [*names, "id", "embedding"][: 7 + embeddings]
+        hashes = frame.select(names).to_numpy()
+        np.testing.assert_array_equal(hashes.reshape(60, 3, 2), expected)
+    pairs = model.approx_similarity_join(stored, stored, 1.0)
+    assert 60 < len(pairs) < len(list(exact_similarity_join(stored, stored, 1.0)))
+    lists = list(lsh.similarity_join_streaming(table, table, 1.0))
+    assert [pair for part in lists for pair in part] == pairs
+    assert lsh.similarity_join_chunked_both(table, table, 1.0) == len(pairs)
 
 
 def test_a_dimension_that_was_asked_for_is_compared_with_the_table(
