@@ -30,6 +30,7 @@ from fast_lsh_ann import (
     BucketedRandomProjectionLSH,
     BucketedRandomProjectionLSHModel,
     ChunkResult,
+    DeltaLSHProcessor,
     StreamingLSHProcessor,
     _delta_processor,
     create_sample_delta,
@@ -38,7 +39,7 @@ from fast_lsh_ann import (
     read_delta_embeddings_chunked,
 )
 from fast_lsh_ann._delta_read import BATCH_ROWS
-from fast_lsh_ann.delta_utils import read_delta_lazy
+from fast_lsh_ann.delta_utils import read_delta_lazy, read_hash_scheme
 from fast_lsh_ann.errors import (
     BucketRangeError,
     ColumnNotFoundError,
@@ -508,6 +509,57 @@ def test_a_fault_in_a_late_chunk_leaves_the_output_as_it_was(
     assert not deltalake.DeltaTable.is_deltatable(str(tmp_path / "new"))
 
 
+def test_storage_options_reach_every_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"timeout": "77 seconds"}
+    table = write_table(tmp_path / "t", vectors_of(20))
+    seen: list[tuple[str, object]] = []
+
+    class Opened(deltalake.DeltaTable):
+        def __init__(self, *args: Any, **kw: Any) -> None:
+            seen.append(("open", kw["storage_options"]))
+            super().__init__(*args, **kw)
+
+    def recording(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def recorded(*args: Any, **kw: Any) -> Any:
+            seen.append((name, kw["storage_options"]))
+            return function(*args, **kw)
+
+        return recorded
+
+    write = recording("write", deltalake.write_deltalake)
+    monkeypatch.setattr(deltalake, "DeltaTable", Opened)
+    monkeypatch.setattr(deltalake, "write_deltalake", write)
+    lsh = StreamingLSHProcessor(storage_options=options)
+    other = DeltaLSHProcessor(storage_options=options)
+    given: Any = {"storage_options": options}
+    out = str(tmp_path / "out")
+    calls: dict[Callable[[], object], list[str]] = {
+        lambda: list(lsh.transform_streaming(table)): ["open"],
+        lambda: list(lsh.similarity_join_streaming(table, table, 1.0)): ["open"] * 2,
+        lambda: lsh.similarity_join_chunked_both(table, table, 1.0): ["open"] * 2,
+        lambda: lsh.similarity_join_chunked_both(table, table, 1.0, output_path=out): [
+            "open",
+            "open",
+            "write",
+        ],
+        lambda: lsh.transform_to_delta(table, out): ["open", "write"],
+        lambda: lsh.check_scheme(out): ["open", "open"],
+        lambda: other.transform_delta(table): ["open"],
+        lambda: other.transform_and_save(table, out): ["open", "write"],
+        lambda: other.similarity_join_delta(table, table, 1.0): ["open"] * 2,
+        lambda: read_delta_embeddings(table, **given): ["open"],
+        lambda: list(read_delta_embeddings_chunked(table, **given)): ["open"],
+        lambda: read_hash_scheme(out, **given): ["open", "open"],
+    }
+    for call, expected in calls.items():
+        call()
+        assert [name for name, _ in seen] == expected
+        assert all(passed == options for _, passed in seen)
+        seen.clear()
+
+
 # ---- manners ---------------------------------------------------------------------------
 
 
@@ -565,47 +617,3 @@ def test_the_benchmark_times_what_it_says(
     assert "hashed 300 rows of dimension 4" in caplog.text
     with pytest.raises(ParameterError, match="n_vectors"):
         benchmark_streaming(0)
-
-
-# ---- lazy ------------------------------------------------------------------------------
-
-
-def test_a_lazy_frame_has_the_columns_and_the_order_of_the_reader(
-    ragged_table: str,
-) -> None:
-    rows, ids = read_delta_embeddings(ragged_table, id_column="id")
-    assert ids is not None
-    lazy = read_delta_lazy(ragged_table, "embedding", "id")
-    assert isinstance(lazy, pl.LazyFrame)
-    frame = lazy.collect()
-    assert frame.columns == ["embedding", "id"]
-    np.testing.assert_array_equal(frame["id"].to_numpy(), ids)
-    np.testing.assert_array_equal(np.array(frame["embedding"].to_list()), rows)
-    assert read_delta_lazy(ragged_table).collect().columns == ["embedding"]
-    some = read_delta_lazy(ragged_table, id_column="id", row_limit=7).collect()
-    assert some["id"].to_list() == ids[:7].tolist()
-    assert len(read_delta_lazy(ragged_table, row_limit=0).collect()) == 0
-    filtered = lazy.filter(pl.col("id") == 100_003).collect()
-    assert filtered["embedding"].to_list() == [vectors_of(4, seed=1)[3].tolist()]
-
-
-def test_a_lazy_frame_stays_at_its_version(tmp_path: Path) -> None:
-    table = write_table(tmp_path / "t", vectors_of(3))
-    opened = read_delta_lazy(table)
-    write_table(tmp_path / "t", vectors_of(5), mode="overwrite")
-    assert len(opened.collect()) == 3
-    assert len(read_delta_lazy(table).collect()) == 5
-    assert len(read_delta_lazy(table, version=0).collect()) == 3
-
-
-def test_a_lazy_frame_is_checked_when_it_is_made(tmp_path: Path) -> None:
-    table = write_table(tmp_path / "t", vectors_of(3), label=["x", "y", "z"])
-    with pytest.raises(TableNotFoundError):
-        read_delta_lazy("nowhere")
-    with pytest.raises(ColumnNotFoundError, match="'label'"):
-        read_delta_lazy(table, id_column="identity")
-    with pytest.raises(InputTypeError, match="array<float>"):
-        read_delta_lazy(table, "label")
-    for limit, error in ((-1, ParameterError), (1.5, InputTypeError)):
-        with pytest.raises(error, match="row_limit"):
-            read_delta_lazy(table, row_limit=limit)  # type: ignore[arg-type]
