@@ -7,15 +7,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fast_lsh_ann._arrays import as_array, as_numbers, bad_row, is_missing
+from fast_lsh_ann._arrays import (
+    as_array,
+    as_numbers,
+    bad_row,
+    filled_rows,
+    is_missing,
+)
 from fast_lsh_ann._arrow_in import arrow_ids, arrow_numbers, arrow_rows, gives_arrow
-from fast_lsh_ann.errors import DimensionError, InputTypeError, ParameterError
+from fast_lsh_ann.errors import (
+    DimensionError,
+    InputTypeError,
+    InvalidVectorError,
+    ParameterError,
+)
 
 # Numeric types float32 holds exactly; other numbers become float64.
 _EXACT_IN_FLOAT32 = ("f2", "f4", "i1", "u1", "i2", "u2")
 
 
-def as_rows(vectors: ArrayLike, name: str, dim: int | None = None) -> NDArray[Any]:
+def as_rows(
+    vectors: ArrayLike, name: str, dim: int | None = None, *, fill: bool = False
+) -> NDArray[Any]:
     """Give vectors as a 2-D float32 or float64 array whose rows are contiguous.
 
     Nothing is copied unless the type, byte order, alignment or layout asks for it.
@@ -33,6 +46,9 @@ def as_rows(vectors: ArrayLike, name: str, dim: int | None = None) -> NDArray[An
         What errors call the argument.
     dim : int, optional
         The dimension wanted.
+    fill : bool
+        Make NaN of rows that are missing, miss an element, or are not as long as the
+        first whose numbers are all there and finite, instead of raising for them.
 
     Raises
     ------
@@ -45,7 +61,7 @@ def as_rows(vectors: ArrayLike, name: str, dim: int | None = None) -> NDArray[An
     ArrowError
         If an Arrow structure contradicts itself, or a stream fails or was read before.
     """
-    return _for_core(_as_matrix(vectors, name, dim))
+    return _for_core(_as_matrix(vectors, name, dim, fill))
 
 
 def dim_of(vectors: ArrayLike, name: str) -> int:
@@ -56,12 +72,16 @@ def dim_of(vectors: ArrayLike, name: str) -> int:
     return dim
 
 
-def _as_matrix(vectors: ArrayLike, name: str, dim: int | None) -> NDArray[Any]:
+def _as_matrix(
+    vectors: ArrayLike, name: str, dim: int | None, fill: bool = False
+) -> NDArray[Any]:
     """Give vectors as a 2-D array of whatever numbers they are."""
     if gives_arrow(vectors):
-        array = arrow_rows(vectors, name)
+        array = arrow_rows(vectors, name, fill)
     else:
-        array = as_numbers(as_array(vectors, name), vectors, name)
+        array = _array_rows(vectors, name, fill)
+    if fill and not isinstance(vectors, np.ndarray) and array.shape[1:] == (0,):
+        array = np.full((len(array), dim or 0), np.nan)  # not one row was valid
     if array.ndim == 1 and array.size == 0:
         array = array.reshape(0, dim or 0)
     if array.ndim != 2:
@@ -72,6 +92,15 @@ def _as_matrix(vectors: ArrayLike, name: str, dim: int | None) -> NDArray[Any]:
         )
     _check_dim(array, name, dim)
     return array
+
+
+def _array_rows(vectors: ArrayLike, name: str, fill: bool) -> NDArray[Any]:
+    try:
+        return as_numbers(as_array(vectors, name), vectors, name)
+    except InvalidVectorError:
+        if not fill:
+            raise
+    return filled_rows(vectors, name)
 
 
 def as_query(query: ArrayLike, name: str, dim: int) -> NDArray[Any]:

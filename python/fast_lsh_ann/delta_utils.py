@@ -13,6 +13,7 @@ from fast_lsh_ann._delta_read import EmbeddingReader, id_array
 from fast_lsh_ann._delta_scheme import HashScheme, read_hash_scheme
 from fast_lsh_ann._delta_write import VectorLayout, write_batches
 from fast_lsh_ann._inputs import as_count
+from fast_lsh_ann._invalid import OnInvalid, as_skip
 from fast_lsh_ann.delta import DeltaLSHProcessor
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def read_delta_embeddings(
     id_column: str | None = None,
     *,
     version: Version = None,
+    on_invalid: OnInvalid = "raise",
     storage_options: Mapping[str, str] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Read an embedding column of a Delta table into memory.
@@ -59,6 +61,10 @@ def read_delta_embeddings(
     version : int, str or datetime, optional
         A version number, or a moment: an aware datetime or an RFC 3339 string with its
         offset.  The newest version by default.
+    on_invalid : {"raise", "skip"}
+        What to do with rows that are null, hold null, NaN or infinity, or are of another
+        length than the first valid row: raise, or leave them out.  How many were left out
+        is logged as a warning by the logger ``fast_lsh_ann``.
     storage_options : mapping, optional
         Credentials and settings of the object store.
 
@@ -67,7 +73,8 @@ def read_delta_embeddings(
     embeddings : ndarray
         `[n, dim]`, float32, or float64 for array<double>; `[0, 0]` for an empty table.
     ids : ndarray or None
-        `[n]`, int64 for integer ids, else Python objects; None without `id_column`.
+        `[n]`, int64 for integer ids, else Python objects.  Without `id_column` None, or
+        with ``on_invalid="skip"`` row numbers.
 
     Raises
     ------
@@ -75,17 +82,18 @@ def read_delta_embeddings(
         If the table or a column is missing or cannot be read, or an id is null.
     InvalidVectorError
         If a row is null or of another length than the first, or holds null, NaN or
-        infinity.
+        infinity, unless such rows are skipped.
     """
     reader = EmbeddingReader(
         path,
         embedding_column,
         id_column,
+        skip=as_skip(on_invalid),
         version=version,
         storage_options=storage_options,
     )
     table = reader.whole()
-    ids = id_array(table.ids) if id_column is not None else None
+    ids = id_array(table.ids) if reader.names_rows else None
     return _writable(table.rows), ids
 
 
@@ -96,6 +104,7 @@ def read_delta_embeddings_chunked(
     chunk_size: int = 10000,
     *,
     version: Version = None,
+    on_invalid: OnInvalid = "raise",
     storage_options: Mapping[str, str] | None = None,
 ) -> Generator[tuple[NDArray[Any], NDArray[Any] | None, int], None, None]:
     """Read an embedding column of a Delta table in chunks, of which one is held.
@@ -105,17 +114,18 @@ def read_delta_embeddings_chunked(
 
     Parameters
     ----------
-    path, embedding_column, id_column, version, storage_options
+    path, embedding_column, id_column, version, on_invalid, storage_options
         As for :func:`read_delta_embeddings`.
     chunk_size : int
-        Rows of a chunk; the last one may have fewer.
+        Rows of a chunk, not counting those left out; the last one may have fewer.
 
     Yields
     ------
     embeddings : ndarray
         `[n, dim]`, float32, or float64 for array<double>.
     ids : ndarray or None
-        `[n]`, int64 for integer ids, else Python objects; None without `id_column`.
+        `[n]`, int64 for integer ids, else Python objects.  Without `id_column` None, or
+        with ``on_invalid="skip"`` row numbers.
     start : int
         Number of the first row.
 
@@ -142,18 +152,19 @@ InvalidVectorError
         path,
         embedding_column,
         id_column,
+        skip=as_skip(on_invalid),
         version=version,
         storage_options=storage_options,
     )
-    return _chunks(reader, size, id_column is not None)
+    return _chunks(reader, size)
 
 
 def _chunks(
-    reader: EmbeddingReader, size: int, with_ids: bool
+    reader: EmbeddingReader, size: int
 ) -> Generator[tuple[NDArray[Any], NDArray[Any] | None, int], None, None]:
     with closing(reader.chunks(size)) as chunks:
         for chunk in chunks:
-            ids = id_array(chunk.ids) if with_ids else None
+            ids = id_array(chunk.ids) if reader.names_rows else None
             yield _writable(chunk.rows), ids, chunk.first_row
 
 

@@ -72,11 +72,12 @@ class LSHIndex:
         on_invalid: OnInvalid = "raise",
         name: str = "vectors",
     ) -> None:
-        rows = as_rows(vectors, name, model.dim)
+        skip = as_skip(on_invalid)
+        rows = as_rows(vectors, name, model.dim, fill=skip)
         if copy:
             rows = rows.copy()
         self._model = model
-        self._kept = KeptRows(rows, as_skip(on_invalid))
+        self._kept = KeptRows(rows, skip)
         self._ids = None if ids is None else as_ids(ids, len(rows))
         with self._kept.own_numbers():
             self._core = _core.index_new(model._core, self._kept.rows, 0, name)
@@ -140,7 +141,8 @@ class LSHIndex:
             does.  "dense" filters all rows, "bucket" the rows that share a bucket with a
             query, "gather" fetches each of those by itself.
         on_invalid : {"raise", "skip"}
-            What to do with a query that holds NaN or infinity: raise, or find nothing.
+            What to do with a query that is null, holds null, NaN or infinity, or is of
+            another length than the first valid one: raise, or find nothing.
         progress : bool or callable
             True for a bar after two seconds, or a function of (done, total).
 
@@ -166,7 +168,8 @@ class LSHIndex:
         rows that pass are decided in double.  Memory is O(q (k + dim)).
         """
         model = self._model
-        kept = KeptRows(as_rows(queries, "queries", model.dim), as_skip(on_invalid))
+        skip = as_skip(on_invalid)
+        kept = KeptRows(as_rows(queries, "queries", model.dim, fill=skip), skip)
         with kept.own_numbers():
             found = search_index(
                 self._core,
@@ -255,7 +258,8 @@ class LSHIndex:
         array([0, 3, 3])
         """
         model = self._model
-        kept = KeptRows(as_rows(queries, "queries", model.dim), as_skip(on_invalid))
+        skip = as_skip(on_invalid)
+        kept = KeptRows(as_rows(queries, "queries", model.dim, fill=skip), skip)
         with kept.own_numbers():
             found = search_radius(
                 self._core,

@@ -644,9 +644,10 @@ class BucketedRandomProjectionLSHModel:
         copy : bool
             Keep a copy instead of a reference.
         on_invalid : {"raise", "skip"}
-            What to do with rows that hold NaN or infinity: raise, or leave them out of
-            every answer (:attr:`LSHIndex.skipped` has their numbers).  Skipping copies
-            the rows if there are such.
+            What to do with rows that are null, hold null, NaN or infinity, or are of
+            another length than the first valid row: raise, or leave them out of every
+            answer (:attr:`LSHIndex.skipped` has their numbers).  Skipping copies the rows
+            if there are such.
 
         Raises
         ------
