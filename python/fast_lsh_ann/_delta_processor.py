@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import ArrowBatch, frame_batch
-from fast_lsh_ann._delta import TablePath, Version, location, refuse_input
+from fast_lsh_ann._delta import TablePath, Version, as_options, location, refuse_input
 from fast_lsh_ann._delta_join import TableJoin
 from fast_lsh_ann._delta_read import EmbeddingBatch, EmbeddingReader
 from fast_lsh_ann._delta_scheme import HashScheme, prefixed, read_hash_scheme
@@ -54,7 +54,7 @@ class DeltaProcessor:
         dim: int | None = None,
     ) -> None:
         self._lsh = lsh
-        self._storage_options = dict(storage_options) if storage_options else None
+        self._storage_options = as_options(storage_options)
         self._dim = dim
 
     @property

@@ -1,7 +1,6 @@
 """Reading the embeddings of a Delta table as a stream of one pinned version."""
 
 import logging
-import os
 import sys
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann._arrow import ArrowColumn, StreamBatches
-from fast_lsh_ann._delta import TablePath, Version, call_delta, open_table
+from fast_lsh_ann._delta import TablePath, Version, as_uri, call_delta, open_table
 from fast_lsh_ann._invalid import KeptRows, own_numbers
 from fast_lsh_ann._threads import prefetch
 from fast_lsh_ann.errors import (
@@ -129,7 +128,7 @@ class EmbeddingReader:
         version: Version = None,
         storage_options: Mapping[str, str] | None = None,
     ) -> None:
-        self.uri = os.fspath(path)
+        self.uri = as_uri(path)
         table = open_table(path, version=version, storage_options=storage_options)
         self._table = table
         self._embedding = embedding_column

@@ -68,7 +68,10 @@ def dim_of(vectors: ArrayLike, name: str) -> int:
     """Read the dimension of vectors, and no value; errors as in `as_rows`."""
     dim: int = _as_matrix(vectors, name, None).shape[1]
     if dim == 0:
-        raise DimensionError(f"{name}: cannot read a dimension from an empty array")
+        raise DimensionError(
+            f"{name}: cannot read a dimension from an empty array: "
+            f"give one row, or make the model with create_model(dim)"
+        )
     return dim
 
 
@@ -164,7 +167,9 @@ def _id_array(ids: ArrayLike) -> NDArray[Any]:
 
 
 def _check_dim(array: NDArray[Any], name: str, dim: int | None) -> None:
-    got = array.shape[1]
+    rows, got = array.shape
+    if dim is None and got == 0 and rows > 0:
+        raise DimensionError(f"{name}: wanted rows of numbers, got {rows} of dimension 0")
     if dim is not None and got != dim and not (got == 0 and array.shape[0] == 0):
         raise DimensionError(f"{name}: wanted vectors of dimension {dim}, got {got}")
 
@@ -179,15 +184,20 @@ def _for_core(array: NDArray[Any]) -> NDArray[Any]:
     return array.view(target)  # the buffers of some spell out their byte order
 
 
-def as_count(value: Any, name: str, least: int) -> int:
-    """Give a whole number of at least `least`.
+_MOST = 2**63 - 1
+
+
+def as_count(value: Any, name: str, least: int, most: int | None = None) -> int:
+    """Give a whole number from `least` to `most`.
+
+    Without `most` numbers beyond int64 become its largest: so many are all there are.
 
     Raises
     ------
     InputTypeError
         If it is not a whole number.
     ParameterError
-        If it is smaller.
+        If it is out of range.
     """
     try:
         if isinstance(value, (bool, np.bool_)):
@@ -195,17 +205,43 @@ def as_count(value: Any, name: str, least: int) -> int:
         count = operator.index(value)
     except TypeError:
         raise InputTypeError(
-            f"{name} must be a whole number, got {value!r} ({type(value).__name__})"
+            f"{name} must be a whole number, got {shown(value)} ({type(value).__name__})"
         ) from None
     if count < least:
-        raise ParameterError(f"{name} must be at least {least}, got {count}")
-    return count
+        raise ParameterError(f"{name} must be at least {least}, got {shown(count)}")
+    if most is not None and count > most:
+        raise ParameterError(f"{name} must be at most {most}, got {shown(count)}")
+    return min(count, _MOST)
+
+
+def as_flag(value: Any, name: str) -> bool:
+    """Give a bool; anything else is an InputTypeError, since "no" would be true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputTypeError(f"{name} must be True or False, got {shown(value)}")
+    return bool(value)
+
+
+def as_choice(value: Any, name: str, choices: tuple[str, ...]) -> int:
+    """Give the number of a choice; anything else is a ParameterError."""
+    if not isinstance(value, str) or value not in choices:
+        raise ParameterError(
+            f"{name} must be one of {', '.join(choices)}, got {shown(value)}"
+        )
+    return choices.index(value)
+
+
+def shown(value: object) -> str:
+    """Give a value as errors show it: Python spells out no huge integer."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"a number of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def as_real(value: Any, name: str) -> float:
     """Give a real number as a float; NaN passes, the caller knows the range."""
     if isinstance(value, (bool, np.bool_, str, bytes)):
-        raise InputTypeError(f"{name} must be a number, got {value!r}")
+        raise InputTypeError(f"{name} must be a number, got {shown(value)}")
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -213,7 +249,7 @@ def as_real(value: Any, name: str) -> float:
             f"{name} must be a number, got {type(value).__name__}"
         ) from None
     except OverflowError:
-        raise ParameterError(f"{name} is beyond float64: {value}") from None
+        raise ParameterError(f"{name} must fit in float64, got {shown(value)}") from None
 
 
 def as_threshold(value: Any) -> float:
@@ -273,8 +309,10 @@ def as_upper(self_pairs: str, one_side: bool) -> bool:
     ParameterError
         If it is neither "all" nor "upper", or "upper" with two different sides.
     """
-    if self_pairs not in ("all", "upper"):
-        raise ParameterError(f"self_pairs must be 'all' or 'upper', got {self_pairs!r}")
+    if not isinstance(self_pairs, str) or self_pairs not in ("all", "upper"):
+        raise ParameterError(
+            f"self_pairs must be 'all' or 'upper', got {shown(self_pairs)}"
+        )
     if self_pairs == "upper" and not one_side:
         raise ParameterError(
             "self_pairs='upper' joins rows with themselves, got two different sides: "
@@ -294,7 +332,7 @@ def as_min_collisions(value: Any, num_hash_tables: int, exact: bool = False) -> 
         If it is not from 1 to the number of hash tables, or not 1 in exact search.
     """
     count = as_count(value, "min_collisions", 1)
-    if exact:
+    if as_flag(exact, "exact"):
         if count != 1:
             raise ParameterError(
                 f"exact=True takes every row as a candidate; min_collisions={count} "
@@ -321,11 +359,10 @@ def as_plan(value: Any, exact: bool) -> int:
     ParameterError
         If there is no such plan, or it goes by buckets in exact search.
     """
-    if value not in PLANS:
-        raise ParameterError(f"plan must be one of {', '.join(PLANS)}, got {value!r}")
+    plan = as_choice(value, "plan", PLANS)
     if exact and value in ("bucket", "gather"):
         raise ParameterError(
             f"plan={value!r} goes by buckets, which exact=True does not ask for: "
             f"use 'auto' or 'dense'"
         )
-    return PLANS.index(value)
+    return plan

@@ -22,7 +22,7 @@ def as_skip(on_invalid: Any) -> bool:
     ParameterError
         If it is neither "raise" nor "skip".
     """
-    if on_invalid not in ("raise", "skip"):
+    if not isinstance(on_invalid, str) or on_invalid not in ("raise", "skip"):
         raise ParameterError(f"on_invalid must be 'raise' or 'skip', got {on_invalid!r}")
     return bool(on_invalid == "skip")
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann._arrow import ArrowBatch, RecordBatch
-from fast_lsh_ann._delta import TablePath, Version, open_table, require_delta
+from fast_lsh_ann._delta import TablePath, Version, as_options, open_table, require_delta
 from fast_lsh_ann._delta_read import EmbeddingReader, id_array
 from fast_lsh_ann._delta_scheme import HashScheme, read_hash_scheme
 from fast_lsh_ann._delta_write import VectorLayout, write_batches
@@ -30,7 +30,9 @@ __all__ = [
     "read_hash_scheme",
 ]
 
+# Of a batch that is written; the most coordinates, those of the largest model.
 _SAMPLE_ROWS = 65536
+_SAMPLE_VALUES = 1 << 26
 
 
 # ---- reading --------------------------------------------------------------------------
@@ -215,7 +217,7 @@ def read_delta_lazy(
     import polars as pl
 
     columns = [c for c in (embedding_column, id_column) if c is not None]
-    options = dict(storage_options) if storage_options else None
+    options = as_options(storage_options)
     frame = pl.scan_delta(reader.uri, version=reader.version, storage_options=options)
     frame = frame.select(columns)
     return frame if limit is None else frame.limit(limit)
@@ -246,18 +248,21 @@ def create_sample_delta(
     Raises
     ------
     InputTypeError, ParameterError
-        If they are no whole numbers, `n_vectors` is negative or `dim` is not positive.
+        If they are no whole numbers, `n_vectors` or `seed` is negative, or `dim` is not
+        from 1 to 2^26.
     DeltaError
         If the table cannot be written.
     """
-    n_vectors = as_count(n_vectors, "n_vectors", 0)
-    dim = as_count(dim, "dim", 1)
+    n_vectors = as_count(n_vectors, "n_vectors", 0, 2**63 - 1)
+    dim = as_count(dim, "dim", 1, _SAMPLE_VALUES)
+    seed = as_count(seed, "seed", 0, 2**63 - 1)
+    step = max(1, min(_SAMPLE_ROWS, _SAMPLE_VALUES // dim))
     require_delta()
     generator = np.random.default_rng(seed)
 
     def batches() -> Iterator[ArrowBatch]:
-        for start in range(0, max(n_vectors, 1), _SAMPLE_ROWS):
-            ids = np.arange(start, min(start + _SAMPLE_ROWS, n_vectors))
+        for start in range(0, max(n_vectors, 1), step):
+            ids = np.arange(start, min(start + step, n_vectors))
             rows = generator.standard_normal((len(ids), dim), dtype=np.float32)
             batch = RecordBatch([("id", ids), ("embedding", rows)])
             yield batch.__arrow_c_array__()

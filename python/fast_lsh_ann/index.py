@@ -10,6 +10,7 @@ from fast_lsh_ann import _core
 from fast_lsh_ann._inputs import (
     PLANS,
     as_count,
+    as_flag,
     as_ids,
     as_min_collisions,
     as_plan,
@@ -74,7 +75,7 @@ class LSHIndex:
     ) -> None:
         skip = as_skip(on_invalid)
         rows = as_rows(vectors, name, model.dim, fill=skip)
-        if copy:
+        if as_flag(copy, "copy"):
             rows = rows.copy()
         self._model = model
         self._kept = KeptRows(rows, skip)
@@ -267,7 +268,7 @@ class LSHIndex:
                 kept.values_of(as_radius(radius, kept.total)),
                 as_min_collisions(min_collisions, model.num_hash_tables, exact),
                 as_plan(plan, exact),
-                strict,
+                as_flag(strict, "strict"),
                 progress,
             )
         found.indices = self._kept.renumber(found.indices)
@@ -468,7 +469,7 @@ class LSHIndex:
         return JoinTerms(
             as_threshold(threshold),
             as_min_collisions(min_collisions, tables, exact),
-            strict,
+            as_flag(strict, "strict"),
             as_upper(self_pairs, other is None or other is self),
             as_plan(plan, exact),
         )
@@ -670,5 +671,5 @@ def exact_similarity_join(
     left = as_rows(a, "a")
     dim = left.shape[1] if len(left) else None
     right = None if a is b else as_rows(b, "b", dim)
-    terms = JoinTerms(limit, 0, strict, upper)
+    terms = JoinTerms(limit, 0, as_flag(strict, "strict"), upper)
     return join_rows(None, left, right, terms, progress, ("a", "b"))

@@ -18,7 +18,7 @@ from fast_lsh_ann._delta_join import TableJoin
 from fast_lsh_ann._delta_processor import DeltaProcessor, report_rows
 from fast_lsh_ann._delta_read import EmbeddingReader, id_array
 from fast_lsh_ann._delta_write import write_batches
-from fast_lsh_ann._inputs import as_count
+from fast_lsh_ann._inputs import as_count, as_flag
 from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._progress import Progress, reporting
 from fast_lsh_ann.delta_utils import create_sample_delta
@@ -124,7 +124,7 @@ class StreamingLSHProcessor(DeltaProcessor):
             projection=projection,
         )
         self._chunk_size = as_count(chunk_size, "chunk_size", 1)
-        dim = None if dim is None else as_count(dim, "dim", 1)
+        dim = None if dim is None else as_count(dim, "dim", 1, 2**26)
         super().__init__(lsh, storage_options, dim)
 
     @property
@@ -254,6 +254,7 @@ InvalidVectorError, DimensionError, BucketRangeError
             As for :meth:`transform_streaming`; DeltaError also if the output cannot be
             written.
         """
+        embeddings = as_flag(include_embeddings, "include_embeddings")
         reader = self._reader(
             input_path, embedding_column, id_column, version, on_invalid
         )
@@ -262,7 +263,7 @@ InvalidVectorError, DimensionError, BucketRangeError
             output_path,
             self._chunk_size,
             progress,
-            embedding_column if include_embeddings else None,
+            embedding_column if embeddings else None,
         )
 
     def similarity_join_streaming(
