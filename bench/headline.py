@@ -114,7 +114,7 @@ def read(settings: Settings, data: Dataset) -> Line:
 
     request = Request("read_table", {"table": table})
     asked = asks(request, None, WARM * [request])
-    return compare(settings, f"read Delta, {data.n:,} x {DIM}", asked, judge), ""
+    return compare(settings, f"read Delta, {short(data.n)} x {DIM}", asked, judge), ""
 
 
 def transform(settings: Settings, data: Dataset) -> Line:
@@ -133,13 +133,11 @@ def transform(settings: Settings, data: Dataset) -> Line:
         Request("prepare", {"rows": stored, "fitted": False}),
         [Request("prepare", table), *WARM * [Request("transform")]],
     )
-    return compare(settings, f"transform, {data.n:,} rows", asked, judge), ""
+    return compare(settings, f"transform, {short(data.n)} rows", asked, judge), ""
 
 
 def batch(settings: Settings, data: Dataset, count: int) -> Line:
-    truth = Neighborhoods(
-        data.rows.mapped(), data.queries.mapped(), K, replaced.hashing()
-    )
+    truth = Neighborhoods(data, K, replaced.hashing())
     as_ours = AsOurs(
         lambda ours, theirs: [sorted_by_distance(n) for n in ours[: len(theirs)]]
     )
@@ -160,7 +158,7 @@ def batch(settings: Settings, data: Dataset, count: int) -> Line:
         ],
         parts=data.count // count,
     )
-    found = compare(settings, f"{data.count} queries, {data.n:,} rows", asked, judge)
+    found = compare(settings, f"{data.count} queries, {short(data.n)} rows", asked, judge)
     return found, f"{count} of {data.count} queries ({short(data.n)} rows)"
 
 
@@ -169,8 +167,9 @@ def sorted_by_distance(near: Any) -> list[tuple[int, float]]:
 
 
 def join(settings: Settings) -> Line:
-    left, right = replaced.sets(settings, settings.rows(10_000))
-    truth, n = replaced.pairs_of(left, right), len(left.mapped())
+    data = replaced.sets(settings, settings.rows(10_000))
+    left, right, n = data.queries, data.rows, data.n
+    truth = replaced.pairs_of(data)
     few = min(SPARK_JOIN_ROWS, n)
     as_ours = AsOurs(lambda ours, _: [p for p in ours if max(p[:2]) < few])
 
@@ -189,7 +188,7 @@ def join(settings: Settings) -> Line:
         [Request("join", {**tables, "rows": count}) for count in (few // 10, few)],
         parts=(n // few) ** 2,
     )
-    found = compare(settings, f"join, {n:,} x {n:,}", asked, judge)
+    found = compare(settings, f"join, {short(n)} x {short(n)}", asked, judge)
     return found, f"{few:,} x {few:,} rows of the join"
 
 

@@ -98,12 +98,12 @@ def by_neighbors(truth: Callable[[], Neighborhoods]) -> Judge:
     return lambda entrant, _, answer: truth().judge(answer, entrant.ours)
 
 
-def by_pairs(truth: Callable[[], Pairs], first: int, tables: int | None = 1) -> Judge:
-    """`tables` that must collide; None where a sketch may let more pairs pass."""
+def by_pairs(truth: Pairs, first: int, tables: int = 1, sketch: bool = False) -> Judge:
+    """Ours by what shares a bucket in so many tables; a sketch may admit more."""
 
     def judge(entrant: Entrant, _: Worker, answer: Any) -> Finding:
-        wanted = truth().expected(tables) if tables and entrant.ours else None
-        return truth().judge(shifted(answer, first), wanted)
+        wanted = truth.expected(tables) if entrant.ours else None
+        return truth.judge(shifted(answer, first), wanted, more=sketch)
 
     return judge
 
@@ -156,31 +156,29 @@ def sizes(settings: Settings, *rows: int) -> list[int]:
 
 
 def neighborhoods(data: Dataset) -> Callable[[], Neighborhoods]:
-    return cache(
-        lambda: Neighborhoods(data.rows.mapped(), data.queries.mapped(), K, hashing())
-    )
+    return cache(lambda: Neighborhoods(data, K, hashing()))
 
 
-def sets(settings: Settings, n: int) -> tuple[Stored, Stored]:
-    """Two sets to join, the first rows of the largest two."""
+def sets(settings: Settings, n: int) -> Dataset:
+    """Queries and rows to join, the first of the largest two sets."""
     most = max(n, settings.rows(10_000))
     data = from_script("Gaussian", most, DIM, most)
-    return replace(data.rows, stop=n), replace(data.queries, stop=n)
+    return data.of(n).asking(n)
 
 
 @cache
-def pairs_of(left: Stored, right: Stored) -> Pairs:
-    return Pairs(left.load(), right.load(), SHARE, hashing())
+def pairs_of(data: Dataset) -> Pairs:
+    return Pairs(data, SHARE, hashing())
 
 
 def joins(settings: Settings) -> Iterator[Operation]:
     for n in sizes(settings, 2_000, 10_000):
-        left, right = sets(settings, n)
-        truth, name = pairs_of(left, right), f"{short(n)} x {short(n)}"
-        before = [Request("prepare", {"rows": left})]
-        sides = {"left": left, "right": right}
+        data = sets(settings, n)
+        truth, name = pairs_of(data), f"{short(n)} x {short(n)}"
+        before = [Request("prepare", {"rows": data.queries})]
+        sides = {"left": data.queries, "right": data.rows}
         within = {**sides, "threshold": truth.threshold}
-        judge = by_pairs(lambda truth=truth: truth, 0)  # type: ignore[misc]
+        judge = by_pairs(truth, 0)
         yield Operation(f"join, {name}", Request("join", within), judge, before)
         counted = plainly(lambda answer: f"{answer[0]:,} collisions")
         yield Operation(f"analyze, {name}", Request("analyze", sides), counted, before)
@@ -189,11 +187,12 @@ def joins(settings: Settings) -> Iterator[Operation]:
 def sketched(settings: Settings) -> Iterator[Operation]:
     first, *_ = counts = sizes(settings, 2_000, 5_000, 10_000)
     for n in counts:
-        left, right = sets(settings, n)
-        truth, name = pairs_of(left, right), f"{short(n)} x {short(n)}"
-        before = [Request("prepare", {"rows": left})]
-        within = {"left": left, "right": right, "threshold": truth.threshold}
-        judge = by_pairs(lambda truth=truth: truth, 0, None)  # type: ignore[misc]
+        data = sets(settings, n)
+        truth, name = pairs_of(data), f"{short(n)} x {short(n)}"
+        before = [Request("prepare", {"rows": data.queries})]
+        sides = {"left": data.queries, "right": data.rows}
+        within = {**sides, "threshold": truth.threshold}
+        judge = by_pairs(truth, 0, (who.TABLES + 1) // 2, sketch=True)
         flat = "" if n == first else f"join, {short(first)} x {short(first)}"
         request = Request("cms", within)
         yield Operation(f"join, {name}", request, judge, before, flat)
@@ -245,14 +244,14 @@ def streams(settings: Settings) -> Iterator[Operation]:
 
 def table_joins(settings: Settings) -> Iterator[Operation]:
     n = settings.rows(2_000)
-    left, right = sets(settings, n)
-    truth = pairs_of(left, right)
-    judge = by_pairs(lambda: truth, FIRST_ID)
+    data = sets(settings, n)
+    truth = pairs_of(data)
+    judge = by_pairs(truth, FIRST_ID)
 
     def written(entrant: Entrant, _: Worker, answer: Any) -> Finding:
         return judge_written(answer, truth, FIRST_ID, 1 if entrant.ours else None)
 
-    sides = {"left": str(table_of(left)), "right": str(table_of(right))}
+    sides = {"left": str(table_of(data.queries)), "right": str(table_of(data.rows))}
     within = {**sides, "threshold": truth.threshold}
     by_chunks = {**within, "chunk": JOIN_CHUNK}
     for title, request, judging in (

@@ -124,6 +124,14 @@ def write_section(name: str, lines: Sequence[str], document: Path = README) -> N
     """Replace what stands between the two markers of that name in the document."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     text = document.read_text()
+    if (
+        text.count(begin) != 1
+        or text.count(end) != 1
+        or text.index(begin) > text.index(end)
+    ):
+        raise ValueError(
+            f"{document.name} must have {begin} and below it {end}, each once"
+        )
     before, rest = text.split(begin)
     _, after = rest.split(end)
     body = "\n".join(lines).strip()
