@@ -169,11 +169,10 @@ class Pairs:
 
     def expected(self, tables: int, rows: int | None = None) -> set[tuple[int, int]]:
         """True pairs that share a bucket in so many tables, among the first rows."""
-        within = len(self.left) if rows is None else rows
         return {
             pair
             for pair, count in self.collisions.items()
-            if count >= tables and max(pair) < within
+            if count >= tables and (rows is None or max(pair) < rows)
         }
 
     def judge(
