@@ -275,7 +275,8 @@ def measure(settings: Settings, operations: Iterable[Operation], about: str) -> 
         done[operation.name] = operation, found
     sides = [found for _, found in done.values()]
     lines = [*costs(sides), "", *findings(sides), "", *objections(done)]
-    return Result(lines=["", about, "", *lines, ""])
+    told = about.format(*(short(settings.rows(n)) for n in (2_000, 100_000)))
+    return Result(lines=["", told, "", *lines, ""])
 
 
 def both(sides: Sides, cell: Callable[[Side], str], missing: str = "-") -> list[str]:
@@ -318,8 +319,8 @@ def objections(done: Mapping[str, tuple[Operation, Sides]]) -> list[str]:
         for label, why in found.missing.items():
             notes.append(f"{found.name}: {label} not measured: {why}")
         notes += found.faults()
-        ratio = found.ratio(who.REPLACED_NAME, who.OURS_NAME)
-        if ratio is not None and ratio <= 1:
+        spent = [found.sides.get(label) for label in (who.OURS_NAME, who.REPLACED_NAME)]
+        if spent[0] and spent[1] and spent[0].seconds >= spent[1].seconds:
             notes.append(f"{found.name}: **ours is not faster**")
         if operation.flat_beside:
             notes += unflat(found, done[operation.flat_beside][1])
@@ -348,7 +349,7 @@ PARTS: Mapping[str, Part] = {
     "searches": part("The 10 nearest rows, on models from `fit` unless said.", searches),
     "pairs": part("`approx_similarity_join`, `analyze_similarity_join`.", joins),
     "sketch": part("`approx_similarity_join_cms`, as it comes.", sketched),
-    "delta": part("A Delta table of 100,000 rows x 128.", whole_tables),
+    "delta": part("A Delta table of {1} rows x 128.", whole_tables),
     "streams": part("The same in chunks: rows of the table by rows of a chunk.", streams),
-    "delta-joins": part("Two tables of 2,000 rows; chunks of 1,000.", table_joins),
+    "delta-joins": part("Two tables of {0} rows; chunks of 1K.", table_joins),
 }
