@@ -1,6 +1,6 @@
 """The random cases the library is compared with the oracle on, one for each number."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -25,10 +25,25 @@ class Case:
     threshold: float
     strict: bool
     self_pairs: Literal["all", "upper"]
+    hashes: int = 1  # of a table
+    projection: Literal["spark", "gaussian"] = "spark"
 
     @property
     def dim(self) -> int:
         return int(self.base.shape[1])
+
+    def buckets(self, rows: Rows) -> NDArray[np.int64]:
+        """What the oracle says of rows, [n, tables] or [n, tables, hashes]."""
+        functions = self.tables * self.hashes
+        offsets: NDArray[np.float64] | float = 0.0
+        if self.projection == "gaussian":
+            vectors, offsets = oracle.gaussian_functions(
+                functions, self.dim, self.seed, self.bucket_length
+            )
+        else:
+            vectors = oracle.unit_vectors(functions, self.dim, self.seed)
+        found = oracle.buckets(rows, vectors, self.bucket_length, offsets)
+        return found if self.hashes == 1 else found.reshape(-1, self.tables, self.hashes)
 
 
 def _rows(rng: np.random.Generator, kind: str, n: int, dim: int) -> Rows:
@@ -93,4 +108,21 @@ def make(number: int) -> Case:
         threshold=_threshold(rng, base, other),
         strict=bool(rng.integers(0, 2)),
         self_pairs="upper" if rng.integers(0, 2) else "all",
+    )
+
+
+def make_variant(number: int) -> Case:
+    """Case `number` with Gaussian projections, several hashes a table, or both."""
+    case = make(number)
+    rng = np.random.default_rng([2025, number])
+    gaussian = number % 2 == 0
+    hashes = int(rng.integers(1 if gaussian else 2, 5))
+    # As many buckets as before in the reach of a Gaussian vector, and wider ones where
+    # several must agree.
+    factor = (np.sqrt(case.dim) if gaussian else 1) * hashes
+    return replace(
+        case,
+        hashes=hashes,
+        projection="gaussian" if gaussian else "spark",
+        bucket_length=case.bucket_length * float(factor),
     )

@@ -1,4 +1,4 @@
-"""On 500 random cases the library gives what the naive program gives, bit by bit."""
+"""On 700 random cases the library gives what the naive program gives, bit by bit."""
 
 from typing import Any
 
@@ -17,17 +17,18 @@ from checks import (
 )
 from numpy.typing import NDArray
 
-CASES = 500
+CASES, VARIANTS = 500, 200
 
 
 class Expected:
     """The oracle's view of a case: who collides with whom."""
 
     def __init__(self, case: Case) -> None:
-        vectors = oracle.unit_vectors(case.tables, case.dim, case.seed)
-        self.hashes = oracle.buckets(case.base, vectors, case.bucket_length)
-        self._queries = oracle.buckets(case.queries, vectors, case.bucket_length)
-        self._other = oracle.buckets(case.other, vectors, case.bucket_length)
+        sides = np.split(
+            case.buckets(np.concatenate([case.base, case.queries, case.other])),
+            np.cumsum([len(case.base), len(case.queries)]),
+        )
+        self.hashes, self._queries, self._other = sides
         self._case = case
 
     def candidates(self, left: str, right: str) -> NDArray[np.bool_]:
@@ -38,7 +39,11 @@ class Expected:
 
 def model_of(case: Case) -> fast_lsh_ann.BucketedRandomProjectionLSHModel:
     return fast_lsh_ann.BucketedRandomProjectionLSH(
-        case.bucket_length, case.tables, case.seed
+        case.bucket_length,
+        case.tables,
+        case.seed,
+        num_hashes_per_table=case.hashes,
+        projection=case.projection,
     ).create_model(case.dim)
 
 
@@ -182,15 +187,23 @@ def check_radius(case: Case, expected: Expected) -> None:
         assert_same_lists(found, answer)
 
 
-@pytest.mark.parametrize("number", range(CASES))
-def test_random_case(number: int) -> None:
-    case = cases.make(number)
+def check(case: Case) -> None:
     expected = Expected(case)
     assert_same_array(model_of(case).transform(case.base), expected.hashes, "transform")
     check_neighbors(case, expected)
     check_radius(case, expected)
     check_two_sided_join(case, expected)
     check_self_join(case, expected)
+
+
+@pytest.mark.parametrize("number", range(CASES))
+def test_random_case(number: int) -> None:
+    check(cases.make(number))
+
+
+@pytest.mark.parametrize("number", range(VARIANTS))
+def test_random_case_of_another_scheme(number: int) -> None:
+    check(cases.make_variant(number))
 
 
 def test_the_random_cases_hold_what_they_should() -> None:
@@ -218,3 +231,20 @@ def test_the_random_cases_hold_what_they_should() -> None:
     ]
     assert min(shares) < 0.02
     assert max(shares) == 1.0
+
+
+def test_the_other_schemes_are_all_there() -> None:
+    seen = [cases.make_variant(number) for number in range(VARIANTS)]
+    kinds = {(case.hashes, case.projection) for case in seen}
+    assert kinds == {(h, p) for h in (1, 2, 3, 4) for p in ("spark", "gaussian")} - {
+        (1, "spark")
+    }
+    shares = []
+    for case in seen[:100]:
+        if len(case.base) and len(case.queries):
+            candidates = Expected(case).candidates("queries", "base")
+            if 0 < candidates.mean() < 1:
+                shares.append((case.hashes, case.min_collisions > 1))
+    assert len(shares) >= 40
+    assert {(2, False), (3, False), (4, False)} <= set(shares)
+    assert any(several for _, several in shares)
