@@ -94,6 +94,10 @@ def by_hashes(stored: Stored, table: bool) -> Judge:
     return judge
 
 
+def by_copies(_: Entrant, __: Worker, answer: Any) -> Finding:
+    return judge_revived(answer)
+
+
 def by_neighbors(truth: Callable[[], Neighborhoods]) -> Judge:
     return lambda entrant, _, answer: truth().judge(answer, entrant.ours)
 
@@ -123,15 +127,8 @@ def models(settings: Settings) -> Iterator[Operation]:
         judge = by_hashes(data.rows, table=False)
         yield Operation(f"transform, {name}", transform, judge, [created])
     few = from_script("Gaussian", settings.rows(10_000), DIM, 100)
-    revived = {"rows": few.rows, "query": few.asking(1).queries, "k": K}
-
-    def judge_pickle(_: Entrant, worker: Worker, __: Any) -> Finding:
-        request = Request("revived", revived, wanted=True)
-        return judge_revived(worker.ask(request).answer)
-
     fitted = Request("prepare", {"rows": few.rows})
-    again = Request("revive", {"rows": few.rows})
-    yield Operation("pickle and back", again, judge_pickle, [fitted])
+    yield Operation("pickle and back", Request("revive"), by_copies, [fitted])
 
 
 def searches(settings: Settings) -> Iterator[Operation]:

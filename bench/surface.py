@@ -121,7 +121,8 @@ class Surface(Peer):
         return self.lsh().fit(rows)
 
     def prepare(self, rows: Rows, fitted: bool = True) -> None:
-        """Make the model of later calls."""
+        """Make the model of later calls, from rows that it may be asked about."""
+        self.rows = rows
         self.model = self.fit(rows) if fitted else self.create(rows.shape[1])
 
     def transform(self, rows: Rows) -> Any:
@@ -142,7 +143,7 @@ class Surface(Peer):
     def analyze(self, left: Rows, right: Rows) -> Any:
         return self.model.analyze_similarity_join(left, right)
 
-    def revive(self, rows: Rows) -> Any:  # noqa: ARG002
+    def revive(self) -> Any:
         return pickle.loads(pickle.dumps(self.model))
 
     # ---- Delta -------------------------------------------------------------------------
@@ -195,6 +196,8 @@ class Surface(Peer):
             return hashes_of(raw, np.arange(len(raw)))
         if method == "read_table":
             return vectors_of(*raw)
+        if method == "revive":
+            return self.revived(raw)
         if method == "transform_delta":
             return by_name(raw)
         if method in ("save", "to_delta"):
@@ -206,16 +209,15 @@ class Surface(Peer):
             return Written(pairs, commits(self.last_output()))
         if method == "sample":
             return len(self.frames.read_delta(str(raw))), commits(raw)
-        return None if method in ("create", "fit", "revive") else raw  # models stay here
+        return None if method in ("create", "fit") else raw  # models stay here
 
-    def revived(self, rows: Rows, query: Rows, k: int) -> Revived:
-        """What the model finds before and after a pickle."""
-        after = pickle.loads(pickle.dumps(self.model))
-        found = [
-            model.approx_nearest_neighbors(rows, query[0], k)
+    def revived(self, after: Any) -> Revived:
+        """What the model and its copy find."""
+        before, found = (
+            model.approx_nearest_neighbors(self.rows, self.rows[0], 10)
             for model in (self.model, after)
-        ]
-        return Revived(len(pickle.dumps(self.model)), *found)
+        )
+        return Revived(len(pickle.dumps(self.model)), before, found)
 
     def hashes(self, rows: Rows, ids: Ints) -> Hashes:
         """Of the array that a table was written from."""

@@ -58,11 +58,13 @@ def test_a_section_is_written_between_its_markers_and_nothing_else(
     "text",
     [
         "nothing",
+        MARKED.replace("<!-- speed: begin -->", ""),
         MARKED.replace("<!-- speed: end -->", ""),
-        MARKED + MARKED,
+        "<!-- speed: begin -->" + MARKED,
+        MARKED + "<!-- speed: end -->",
         "<!-- speed: end --> <!-- speed: begin -->",
     ],
-    ids=["none", "no end", "twice", "in the wrong order"],
+    ids=["none", "no begin", "no end", "two begins", "two ends", "the wrong order"],
 )
 def test_a_document_without_the_markers_is_left_alone(tmp_path: Path, text: str) -> None:
     document = tmp_path / "README.md"
