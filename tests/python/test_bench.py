@@ -27,7 +27,7 @@ from messages import Reply, Request
 from numpy.typing import NDArray
 from sides import Side, Sides
 from stage import Entrant
-from surface import FIRST_ID, OursSurface, digest
+from surface import FIRST_ID, Hashes, OursSurface, Revived, digest, vectors_of
 from timing import Timing
 from worker import Loader, perform
 
@@ -245,6 +245,19 @@ def test_a_digest_knows_which_hashes_are_whose() -> None:
     assert digest(hashes[order], ids[order]) == digest(hashes, ids)
     assert digest(hashes[order], ids) != digest(hashes, ids)
     assert digest(hashes[:, ::-1], ids) != digest(hashes, ids)
+
+
+def test_wrong_hashes_rows_and_copies_are_found_out() -> None:
+    right = Hashes(10, 5, chunks=1)
+    assert answers.judge_hashes(replace(right, chunks=2), right).right
+    for wrong in (replace(right, digest=6), replace(right, rows=9)):
+        assert not answers.judge_hashes(wrong, right).right
+    rows, ids = gaussian(10, 0), np.arange(10) + FIRST_ID
+    assert answers.judge_vectors(vectors_of(rows[::-1], ids[::-1]), rows, ids).right
+    assert not answers.judge_vectors(vectors_of(rows[::-1], ids), rows, ids).right
+    lost = Revived(84, [(0, 0.0)], [])
+    assert answers.judge_revived(replace(lost, after=lost.before)).right
+    assert answers.judge_revived(lost).faults == ["finds 0 of 1 neighbors afterwards"]
 
 
 # ---- comparing -------------------------------------------------------------------------
