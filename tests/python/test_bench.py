@@ -348,15 +348,11 @@ LINES: dict[str, Callable[[Settings], Iterator[replaced.Operation]]] = {
 AWAITED = {
     "joins": "analyze_similarity_join",
     "sketched": "approx_similarity_join_cms",
-    "whole tables": "read_delta_embeddings_chunked",
-    "streams": "StreamingLSHProcessor",
-    "table joins": "StreamingLSHProcessor",
 }
 
 
 def is_there(name: str) -> bool:
-    model = fast_lsh_ann.BucketedRandomProjectionLSHModel
-    return hasattr(fast_lsh_ann, name) or hasattr(model, name)
+    return hasattr(fast_lsh_ann.BucketedRandomProjectionLSHModel, name)
 
 
 class InThisProcess:
