@@ -53,11 +53,8 @@ class Spark(Peer):
 
     def facts(self) -> dict[str, str]:
         java = self.session._jvm.java.lang.System.getProperty("java.version")
-        return {
-            "Spark": self.session.version,
-            "Java": str(java),
-            "Delta": self.how["delta"],
-        }
+        delta = self.how["delta"].rpartition(":")[2]
+        return {"Spark": self.session.version, "Java": str(java), "Delta": delta}
 
     def process(self) -> int:
         return int(self.session._jvm.java.lang.ProcessHandle.current().pid())
