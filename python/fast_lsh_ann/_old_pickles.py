@@ -10,10 +10,13 @@ of this package call something else.
 An unpickler written in C whose ``find_class`` is replaced in Python is not recognised.
 """
 
+import math
 import pickle
 import sys
 import threading
 from types import FrameType
+
+from fast_lsh_ann.errors import OldPickleError
 
 _CALLS_IN_PYTHON = getattr(pickle, "_Unpickler").load_reduce.__code__  # noqa: B009
 
@@ -36,3 +39,19 @@ def called_by_unpickler() -> bool:
     if caller.f_code is _CALLS_IN_PYTHON:
         return True
     return getattr(_last_lookup, "place", None) == _place(caller)
+
+
+def old_pickle_error(
+    bucket_length: float, num_hash_tables: int, seed: int, dim: int
+) -> OldPickleError:
+    """Say what a pickle of fast-lsh-ann 0.1.1 is, and what to make instead."""
+    length = float(f"{bucket_length:.7g}")  # it was float32
+    spark = float(f"{length / math.sqrt(dim):.4g}")
+    return OldPickleError(
+        f"this is a pickle of fast-lsh-ann 0.1.1 (bucket_length={length}, "
+        f"num_hash_tables={num_hash_tables}, seed={seed}, dim={dim}), whose buckets no "
+        f"later version computes: make the model anew and hash anew what was hashed. "
+        f"BucketedRandomProjectionLSHModel({spark}, {num_hash_tables}, dim={dim}) has "
+        f"buckets as wide, bucket_length / sqrt(dim); with projection='gaussian' keep "
+        f"bucket_length={length}. See docs/migration.md"
+    )

@@ -23,6 +23,9 @@ __all__ = [
     "OutOfMemoryError",
     "ParameterError",
     "SimdError",
+    "SparkModelError",
+    "SparkModelExistsError",
+    "SparkModelNotFoundError",
     "SparkVectorColumnError",
     "TableNotFoundError",
 ]
@@ -107,6 +110,18 @@ class ColumnNotFoundError(DeltaError, LookupError):
 
 class SparkVectorColumnError(DeltaError):
     """The table holds Spark ML vectors, which no Delta reader outside Spark opens."""
+
+
+class SparkModelError(FastLSHError, ValueError):
+    """A folder is not a model of this kind as Spark saves it; the message says why."""
+
+
+class SparkModelNotFoundError(SparkModelError, FileNotFoundError):
+    """There is no folder at the path."""
+
+
+class SparkModelExistsError(SparkModelError, FileExistsError):
+    """There is something at the path, and it was not to be, or cannot be, replaced."""
 
 
 class OldPickleError(FastLSHError, pickle.UnpicklingError):

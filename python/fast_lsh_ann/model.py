@@ -1,6 +1,6 @@
 """The estimator and its model: Spark ML's BucketedRandomProjectionLSH on arrays."""
 
-import math
+import os
 from typing import Any, Literal
 
 import numpy as np
@@ -18,10 +18,10 @@ from fast_lsh_ann._inputs import (
     dim_of,
 )
 from fast_lsh_ann._invalid import OnInvalid
-from fast_lsh_ann._old_pickles import called_by_unpickler
+from fast_lsh_ann._old_pickles import called_by_unpickler, old_pickle_error
 from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._search import JoinTerms, join_rows, search_rows
-from fast_lsh_ann.errors import InputTypeError, OldPickleError, ParameterError
+from fast_lsh_ann.errors import InputTypeError, ParameterError
 from fast_lsh_ann.index import LSHIndex
 
 __all__ = ["BucketedRandomProjectionLSH", "BucketedRandomProjectionLSHModel"]
@@ -240,8 +240,8 @@ class BucketedRandomProjectionLSHModel:
     """Hash functions: what gives vectors their buckets and decides who is a candidate.
 
     A model holds no data and never changes; any number of threads may use one.  It
-    pickles to its parameters alone.  It answers for any vectors of its dimension, not
-    only those passed to ``fit``.
+    pickles to its parameters alone, one loaded from Spark with its vectors.  It answers
+    for any vectors of its dimension, not only those passed to ``fit``.
 
     Parameters
     ----------
@@ -258,7 +258,7 @@ class BucketedRandomProjectionLSHModel:
         If it is a pickle of fast-lsh-ann 0.1.1 that makes the model.
     """
 
-    __slots__ = ("_core", "_dim", "_functions", "_lsh")
+    __slots__ = ("_core", "_dim", "_drawn", "_functions", "_lsh")
 
     def __init__(
         self,
@@ -272,7 +272,7 @@ class BucketedRandomProjectionLSHModel:
         projection: Projection = "spark",
     ) -> None:
         if called_by_unpickler():
-            raise _old_pickle_error(bucket_length, num_hash_tables, seed, dim)
+            raise old_pickle_error(bucket_length, num_hash_tables, seed, dim)
         self._dim = as_count(dim, "dim", 1)
         self._lsh = BucketedRandomProjectionLSH(
             bucket_length,
@@ -283,7 +283,83 @@ class BucketedRandomProjectionLSHModel:
             projection=projection,
         )
         self._core = self._lsh._draw(self._dim)
+        self._drawn = True
         self._functions: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+
+    @classmethod
+    def from_spark(
+        cls, path: str | os.PathLike[str]
+    ) -> "BucketedRandomProjectionLSHModel":
+        """Load a model that Spark saved, with the vectors that Spark drew.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The folder of a ``BucketedRandomProjectionLSHModel``, or its ``file:`` URI.
+
+        Returns
+        -------
+        BucketedRandomProjectionLSHModel
+            With Spark's `bucket_length`, `num_hash_tables` and `random_vectors`, to the
+            bit.  Its `seed` and `spark_profile` are None: Spark saves them with the
+            estimator only.  Column names have no meaning here and are left.
+
+        Raises
+        ------
+        SparkModelNotFoundError
+            If there is no such folder.
+        SparkModelError
+            If it is not such a model as Spark saves it; the message says what is wrong.
+        ParameterError, InputTypeError, InvalidVectorError
+            If the bucket length is out of range, a vector is not finite, or `path` is
+            the URI of another file system, or no path.
+        MissingDependencyError
+            If pyarrow is not installed.
+
+        See Also
+        --------
+        to_spark : The way back.
+        """
+        from fast_lsh_ann._spark import read_model
+
+        return _restore_given(*read_model(path))
+
+    def to_spark(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write a folder that Spark loads as a ``BucketedRandomProjectionLSHModel``.
+
+        Spark 3 and 4 load it with ``BucketedRandomProjectionLSHModel.load(path)``.  In
+        Spark its ``inputCol`` is "features" and its ``outputCol`` "hashes", until its
+        setters change them.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The folder to make, or its ``file:`` URI; parents are made too.  It appears
+            whole, under its name, or not at all.
+        overwrite : bool
+            Replace a model of this kind; anything else at `path` is refused.
+
+        Raises
+        ------
+        SparkModelExistsError
+            If there is something at `path`, and it may not be replaced.
+        OSError
+            If the folder cannot be written; what was there is still there.
+        ParameterError, InputTypeError
+            If Spark has no such model (Gaussian projections, several hashes per table),
+            or `path` is the URI of another file system, or no path.
+        MissingDependencyError
+            If pyarrow is not installed.
+        """
+        from fast_lsh_ann._spark import write_model
+
+        if self.projection != "spark" or self.num_hashes_per_table != 1:
+            raise ParameterError(
+                f"Spark has no projection={self.projection!r} with "
+                f"num_hashes_per_table={self.num_hashes_per_table}: only models with "
+                f"projection='spark' and one hash per table go there"
+            )
+        write_model(path, self.bucket_length, self.random_vectors, overwrite=overwrite)
 
     @property
     def bucket_length(self) -> float:
@@ -296,14 +372,14 @@ class BucketedRandomProjectionLSHModel:
         return self._lsh.num_hash_tables
 
     @property
-    def seed(self) -> int:
-        """Seed of the generator."""
-        return self._lsh.seed
+    def seed(self) -> int | None:
+        """Seed of the generator; None for a model whose vectors came from Spark."""
+        return self._lsh.seed if self._drawn else None
 
     @property
-    def spark_profile(self) -> SparkProfile:
-        """Which JVM's rounding the unit vectors follow."""
-        return self._lsh.spark_profile
+    def spark_profile(self) -> SparkProfile | None:
+        """Which JVM's rounding the unit vectors follow; None as for `seed`."""
+        return self._lsh.spark_profile if self._drawn else None
 
     @property
     def num_hashes_per_table(self) -> int:
@@ -355,9 +431,16 @@ class BucketedRandomProjectionLSHModel:
 
     def __repr__(self) -> str:
         parameters = self._lsh._parameters()
+        if not self._drawn:
+            parameters = (
+                f"bucket_length={self.bucket_length}, "
+                f"num_hash_tables={self.num_hash_tables}, vectors from Spark"
+            )
         return f"BucketedRandomProjectionLSHModel({parameters}, dim={self._dim})"
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if not self._drawn:
+            return _restore_given, (self.bucket_length, self.random_vectors)
         parameters = (self.bucket_length, self.num_hash_tables, self.seed, self._dim)
         options = self._lsh._options()
         return _restore, (*parameters, options) if options else parameters
@@ -578,22 +661,6 @@ class BucketedRandomProjectionLSHModel:
         return LSHIndex(self, vectors, ids, copy=copy, on_invalid=on_invalid)
 
 
-def _old_pickle_error(
-    bucket_length: float, num_hash_tables: int, seed: int, dim: int
-) -> OldPickleError:
-    """Say what a pickle of fast-lsh-ann 0.1.1 is, and what to make instead."""
-    length = float(f"{bucket_length:.7g}")  # it was float32
-    spark = float(f"{length / math.sqrt(dim):.4g}")
-    return OldPickleError(
-        f"this is a pickle of fast-lsh-ann 0.1.1 (bucket_length={length}, "
-        f"num_hash_tables={num_hash_tables}, seed={seed}, dim={dim}), whose buckets no "
-        f"later version computes: make the model anew and hash anew what was hashed. "
-        f"BucketedRandomProjectionLSHModel({spark}, {num_hash_tables}, dim={dim}) has "
-        f"buckets as wide, bucket_length / sqrt(dim); with projection='gaussian' keep "
-        f"bucket_length={length}. See docs/migration.md"
-    )
-
-
 def _restore(
     bucket_length: float,
     num_hash_tables: int,
@@ -608,3 +675,16 @@ def _restore(
 
 
 _restore.__module__ = "fast_lsh_ann"  # pickles name it there, in fewer bytes
+
+
+def _restore_given(
+    bucket_length: float, vectors: NDArray[np.float64]
+) -> BucketedRandomProjectionLSHModel:
+    """Make a model of given vectors, [num_hash_tables, dim]."""
+    model = BucketedRandomProjectionLSHModel.__new__(BucketedRandomProjectionLSHModel)
+    model._lsh = BucketedRandomProjectionLSH(bucket_length, len(vectors))
+    model._dim = vectors.shape[1]
+    model._core = _core.model_given(model.bucket_length, len(vectors), vectors)
+    model._drawn = False
+    model._functions = None
+    return model
