@@ -475,7 +475,7 @@ class LSHIndex:
         -------
         dict
             "rows": the array it refers to.  "codes": a byte a coordinate and 4 a row.
-            "short_forms": where they pay.  "buckets": a byte a row and hash table, where
+            "short_forms": where they pay.  "buckets": a byte a row and hash, where
             that holds them.  "runs": rows sorted by bucket, for models that select
             little.  "index": all but the rows.
 
