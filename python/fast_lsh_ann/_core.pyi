@@ -55,8 +55,9 @@ def model_hash(
 # finite: uint8 [n], 1 for rows without NaN or infinity
 def rows_finite(rows: Any, finite: Any, /) -> None: ...
 
-# ---- searching; name: what the caller calls an argument to blame -----------------------
-def index_new(model: Model | None, rows: Any, name: str, /) -> Index: ...
+# ---- searching; name: what the caller calls an argument to blame; first_row: number of
+# ---- an array's first row in results and errors ----------------------------------------
+def index_new(model: Model | None, rows: Any, first_row: int, name: str, /) -> Index: ...
 def index_neighbors(
     index: Index,
     queries: Any,
@@ -84,6 +85,7 @@ def index_explain(
 def index_pairs(
     index: Index,
     rows: Any | None,
+    first_row: int,
     rows_are_left: bool,
     threshold: float,
     min_collisions: int,
@@ -97,6 +99,7 @@ def index_pairs(
 def index_pair_count(
     index: Index,
     rows: Any | None,
+    first_row: int,
     threshold: float,
     min_collisions: int,
     plan: int,
@@ -150,19 +153,36 @@ def rows_neighbors(
 ) -> None: ...  # one pass over rows that are not kept as an index
 
 # ---- Arrow ----------------------------------------------------------------------------
-# Move the stream out of its capsule; the second value: column names of its batches.
-def stream_open(stream: ArrowStream, /) -> tuple[StreamReader, list[str]]: ...
+# Move the stream out of its capsule; the schema of what it gives.
+def stream_open(stream: ArrowStream, /) -> tuple[StreamReader, ArrowSchema]: ...
 
-# The columns of the next batch, each a pair of capsules; None at the end and after it.
-def stream_next(
-    reader: StreamReader, /
-) -> list[tuple[ArrowSchema, ArrowArray]] | None: ...
+# The next array with its schema; None at the end and after it.
+def stream_next(reader: StreamReader, /) -> tuple[ArrowSchema, ArrowArray] | None: ...
+
+# Names and formats of a struct's fields (a dictionary's format where there is one); None
+# for any other type.
+def schema_fields(schema: ArrowSchema, /) -> list[tuple[str, str]] | None: ...
+
+# Move the columns out of a record batch.
+def take_columns(
+    schema: ArrowSchema, array: ArrowArray, /
+) -> list[tuple[ArrowSchema, ArrowArray]]: ...
 def array_length(array: ArrowArray, /) -> int: ...
 
-# Move an embedding column out of its capsule: memory, rows, dim, "<f4" or "<f8".
+# Move a column of vectors out of its capsule: memory, rows, dim, "<f4" or "<f8".
 def view_rows(
     schema: ArrowSchema, array: ArrowArray, first_row: int, name: str, /
 ) -> tuple[Memory, int, int, str]: ...
+
+# The same for a column of numbers: memory, how many, "<f4" or "<f8".
+def view_numbers(
+    schema: ArrowSchema, array: ArrowArray, name: str, /
+) -> tuple[Memory, int, str]: ...
+
+# The same for ids: memory, how many, "<i8" or "<u8"; or texts.
+def read_ids(
+    schema: ArrowSchema, array: ArrowArray, name: str, /
+) -> tuple[Memory, int, str] | list[str] | list[bytes]: ...
 
 # (name, type, list_size, values) or (name, schema, array); the type is "int64", "float32"
 # or "float64", a list_size of 0 means one value a row.

@@ -22,6 +22,7 @@ __all__ = [
     "OldPickleError",
     "OutOfMemoryError",
     "ParameterError",
+    "SchemeMismatchError",
     "SimdError",
     "SparkModelError",
     "SparkModelExistsError",
@@ -37,6 +38,10 @@ class FastLSHError(Exception):
 
 class ParameterError(FastLSHError, ValueError):
     """A parameter is outside its range; the message has the value."""
+
+
+class SchemeMismatchError(ParameterError):
+    """Hashes of different schemes would be used together; buckets do not compare."""
 
 
 class InputTypeError(FastLSHError, TypeError):
@@ -93,7 +98,7 @@ class SimdError(FastLSHError, ValueError):
 
 
 class ArrowError(FastLSHError, ValueError):
-    """An Arrow structure is malformed or of another type, or a stream was read before."""
+    """An Arrow structure is malformed, or a stream failed or was read before."""
 
 
 class DeltaError(FastLSHError, OSError):
@@ -148,5 +153,6 @@ _core.register_errors(
         "FLA_ERR_SIMD": SimdError,
         "FLA_ERR_ARROW": ArrowError,
         "FLA_ERR_SINK": FastLSHError,
+        "FLA_ERR_TYPE": InputTypeError,
     }
 )
