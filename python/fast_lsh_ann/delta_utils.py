@@ -19,6 +19,7 @@ from fast_lsh_ann._delta import (
 )
 from fast_lsh_ann._delta_write import write_batches
 from fast_lsh_ann._inputs import as_count
+from fast_lsh_ann._log import logger
 from fast_lsh_ann._threads import prefetch
 from fast_lsh_ann.errors import (
     ArrowError,
@@ -40,7 +41,7 @@ _QUERY_SETTINGS = {
     "datafusion.execution.batch_size": "65536",
 }
 _BATCHES_AHEAD = 2
-_SAMPLE_ROWS = 65536
+_SAMPLE_VALUES = 1 << 20  # written at once, which Ctrl-C waits for
 
 
 # ---- reading --------------------------------------------------------------------------
@@ -104,6 +105,9 @@ class EmbeddingReader:
         self.version: int = table.version()
         self.dtype = self._embedding_dtype()
         self.rows_at_most = call_delta(table.count, self.uri)
+        logger.info(
+            "%s: version %d, %d rows at most", self.name, self.version, self.rows_at_most
+        )
 
     def _check_columns(self) -> None:
         there = [field.name for field in self._table.schema().fields]
@@ -343,8 +347,9 @@ def create_sample_delta(
     generator = np.random.default_rng(seed)
 
     def batches() -> Iterator[ArrowBatch]:
-        for start in range(0, max(n_vectors, 1), _SAMPLE_ROWS):
-            ids = np.arange(start, min(start + _SAMPLE_ROWS, n_vectors))
+        step = max(1, _SAMPLE_VALUES // dim)
+        for start in range(0, max(n_vectors, 1), step):
+            ids = np.arange(start, min(start + step, n_vectors))
             rows = generator.standard_normal((len(ids), dim), dtype=np.float32)
             batch = RecordBatch([("id", ids), ("embedding", rows)])
             yield batch.__arrow_c_array__()

@@ -1,5 +1,6 @@
 """Rows kept for repeated searches, and exact searches without a model."""
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,7 @@ from fast_lsh_ann._inputs import (
     as_threshold,
     as_upper,
 )
+from fast_lsh_ann._log import logger
 from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._runtime import simd_info
 from fast_lsh_ann._search import (
@@ -76,6 +78,8 @@ class LSHIndex:
         self._rows = rows
         self._ids = None if ids is None else _as_ids(ids, len(rows))
         self._core = _core.index_new(model._core, rows, name)
+        if logger.isEnabledFor(logging.DEBUG):  # what it costs is paid by those who look
+            logger.debug("%r: %r, %r", self, self.explain(), self.memory_usage())
 
     @property
     def model(self) -> "BucketedRandomProjectionLSHModel":
