@@ -112,14 +112,14 @@ def _sample(scene: Scene) -> Any:
 
 # Named as the package names them; what follows a colon tells rows of one method apart.
 SMALL: dict[str, Call] = {
-    "BucketedRandomProjectionLSH": lambda s: fast_lsh_ann.BucketedRandomProjectionLSH(),
+    "BucketedRandomProjectionLSH": lambda _: fast_lsh_ann.BucketedRandomProjectionLSH(),
     "BucketedRandomProjectionLSH.fit": lambda s: fast_lsh_ann.BucketedRandomProjectionLSH(
         1.5, 3
     ).fit(s.base),
-    "BucketedRandomProjectionLSH.create_model": lambda s: (
+    "BucketedRandomProjectionLSH.create_model": lambda _: (
         fast_lsh_ann.BucketedRandomProjectionLSH(1.5, 3).create_model(7).random_vectors
     ),
-    "BucketedRandomProjectionLSHModel": lambda s: (
+    "BucketedRandomProjectionLSHModel": lambda _: (
         fast_lsh_ann.BucketedRandomProjectionLSHModel(1.5, 3, 42, 7).random_vectors
     ),
     "BucketedRandomProjectionLSHModel.transform": lambda s: s.model.transform(s.base),
@@ -135,54 +135,54 @@ SMALL: dict[str, Call] = {
     "BucketedRandomProjectionLSHModel.index": lambda s: s.model.index(s.base, copy=True),
     "LSHIndex": lambda s: fast_lsh_ann.LSHIndex(s.model, s.base, np.arange(s.n)),
     "LSHIndex.nearest_neighbors": lambda s: s.index.nearest_neighbors(s.queries, 5),
-    "LSHIndex.nearest_neighbors: exact": lambda s: (
-        s.index.nearest_neighbors(s.queries, 5, exact=True)
+    "LSHIndex.nearest_neighbors: exact": lambda s: s.index.nearest_neighbors(
+        s.queries, 5, exact=True
     ),
-    "LSHIndex.nearest_neighbors: by buckets": lambda s: (
-        s.index.nearest_neighbors(s.queries, 5, plan="bucket")
+    "LSHIndex.nearest_neighbors: by buckets": lambda s: s.index.nearest_neighbors(
+        s.queries, 5, plan="bucket"
     ),
     "LSHIndex.radius_neighbors": lambda s: s.index.radius_neighbors(s.queries, 4.0),
     "LSHIndex.similarity_join": lambda s: s.index.similarity_join(threshold=4.0),
-    "LSHIndex.similarity_join_count": lambda s: (
-        s.index.similarity_join_count(s.queries, threshold=4.0)
+    "LSHIndex.similarity_join_count": lambda s: s.index.similarity_join_count(
+        s.queries, threshold=4.0
     ),
-    "LSHIndex.similarity_join_chunks": lambda s: (
-        s.index.similarity_join_chunks(s.queries, threshold=4.0, chunk_size=9)
+    "LSHIndex.similarity_join_chunks": lambda s: s.index.similarity_join_chunks(
+        s.queries, threshold=4.0, chunk_size=9
     ),
     "LSHIndex.memory_usage": lambda s: s.index.memory_usage(),
     "LSHIndex.explain": lambda s: s.index.explain(10),
-    "exact_nearest_neighbors": lambda s: (
-        fast_lsh_ann.exact_nearest_neighbors(s.base, s.queries, 5)
+    "exact_nearest_neighbors": lambda s: fast_lsh_ann.exact_nearest_neighbors(
+        s.base, s.queries, 5
     ),
-    "exact_similarity_join": lambda s: (
-        fast_lsh_ann.exact_similarity_join(s.base, s.queries, 4.0)
+    "exact_similarity_join": lambda s: fast_lsh_ann.exact_similarity_join(
+        s.base, s.queries, 4.0
     ),
     "create_sample_delta": _sample,
     "read_delta_embeddings": lambda s: fast_lsh_ann.read_delta_embeddings(s.table),
-    "DeltaLSHProcessor": lambda s: fast_lsh_ann.DeltaLSHProcessor(),
+    "DeltaLSHProcessor": lambda _: fast_lsh_ann.DeltaLSHProcessor(),
     "DeltaLSHProcessor.transform_delta": lambda s: s.processor.transform_delta(s.table),
     "DeltaLSHProcessor.transform_and_save": _saved,
     "DeltaLSHProcessor.similarity_join_delta": lambda s: (
         s.processor.similarity_join_delta(s.table, s.table, 4.0, chunk_size=97)
     ),
-    "set_threads": lambda s: fast_lsh_ann.set_threads(2),
-    "simd_info": lambda s: fast_lsh_ann.simd_info().tiers,
+    "set_threads": lambda _: fast_lsh_ann.set_threads(2),
+    "simd_info": lambda _: fast_lsh_ann.simd_info().tiers,
 }
 
 # Calls of a long scene that last, or that may be repeated until something stops them.
 LONG: dict[str, Call] = {
     "neighbors": lambda s: s.index.nearest_neighbors(s.base, 10),
     "neighbors: exact": lambda s: s.index.nearest_neighbors(s.base, 10, exact=True),
-    "neighbors: by buckets": lambda s: (
-        s.index.nearest_neighbors(s.base, 10, plan="bucket")
+    "neighbors: by buckets": lambda s: s.index.nearest_neighbors(
+        s.base, 10, plan="bucket"
     ),
     "one query": lambda s: s.model.approx_nearest_neighbors(s.base, s.base[7], 10),
-    "batch of queries": lambda s: (
-        s.model.batch_approx_nearest_neighbors(s.base, s.base, 10)
+    "batch of queries": lambda s: s.model.batch_approx_nearest_neighbors(
+        s.base, s.base, 10
     ),
     "join": lambda s: s.model.approx_similarity_join(s.base, s.copy, 1.0),
-    "join: a list of many pairs": lambda s: (
-        s.model.approx_similarity_join(s.base[:5_000], s.copy[:5_000], np.inf)
+    "join: a list of many pairs": lambda s: s.model.approx_similarity_join(
+        s.base[:5_000], s.copy[:5_000], np.inf
     ),
     "join: index": lambda s: s.index.similarity_join(s.copy, threshold=1.0),
     "join: with itself": lambda s: s.index.similarity_join(threshold=1.0, exact=True),
@@ -191,9 +191,7 @@ LONG: dict[str, Call] = {
     "join: count": lambda s: s.index.similarity_join_count(s.copy, threshold=1.0),
     "radius": lambda s: s.index.radius_neighbors(s.base, 1.0, exact=True),
     "radius: of everything": lambda s: s.index.radius_neighbors(s.base[:4_000], np.inf),
-    "exact neighbors": lambda s: (
-        fast_lsh_ann.exact_nearest_neighbors(s.base, s.base, 10)
-    ),
+    "exact neighbors": lambda s: fast_lsh_ann.exact_nearest_neighbors(s.base, s.base, 10),
     "exact join": lambda s: fast_lsh_ann.exact_similarity_join(s.base, s.copy, 1.0),
     "transform": lambda s: s.wide[0].transform(s.wide[1]),
     "transform: of integers": lambda s: s.model.transform(s.integers),
@@ -202,12 +200,12 @@ LONG: dict[str, Call] = {
     "explain": lambda s: s.index.explain(1_000),
     "Delta: read": lambda s: fast_lsh_ann.read_delta_embeddings(s.table),
     "Delta: transform": lambda s: s.processor.transform_delta(s.table),
-    "Delta: transform and save": lambda s: (
-        s.processor.transform_and_save(s.table, s.folder / "saved")
+    "Delta: transform and save": lambda s: s.processor.transform_and_save(
+        s.table, s.folder / "saved"
     ),
     "Delta: join": lambda s: s.processor.similarity_join_delta(s.table, s.table, 1.0),
-    "Delta: sample": lambda s: (
-        fast_lsh_ann.create_sample_delta(s.folder / "saved", s.n, s.dim)
+    "Delta: sample": lambda s: fast_lsh_ann.create_sample_delta(
+        s.folder / "saved", s.n, s.dim
     ),
 }
 

@@ -137,5 +137,5 @@ def test_an_interrupt_ends_a_call_at_once_and_leaves_nothing(
 def test_other_threads_run_meanwhile(
     name: str, interrupted: dict[str, dict[str, Any]]
 ) -> None:
-    """A thread that wants to run every millisecond does; lists are made in short steps."""
+    """A thread that wants to run every millisecond does; lists are made in steps."""
     assert interrupted[name]["gap"] < 0.01

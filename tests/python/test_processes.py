@@ -6,7 +6,6 @@ from pathlib import Path
 import calls
 import fast_lsh_ann
 import pytest
-import workload
 from conftest import Run
 
 # ---- fork ------------------------------------------------------------------------------
