@@ -4,7 +4,7 @@
  * Everything is reached through five kinds of object.
  *
  *   fla_context   thread pool and instruction set
- *   fla_model     parameters and unit vectors; immutable, shared freely between threads
+ *   fla_model     parameters and random vectors; immutable, shared freely between threads
  *   fla_index     checked rows; immutable, shared freely between threads
  *   fla_knn       neighbors of resident queries among rows pushed block by block
  *   fla_join      pairs of right rows that stay and left rows, block by block
@@ -150,6 +150,22 @@ typedef struct fla_matrix {
     fla_dtype dtype;
 } fla_matrix;
 
+/*
+ * Tell rows of finite values from those that hold NaN or infinity, for a caller who
+ * leaves these out rather than fail.
+ *
+ * rows        [n x dim], borrowed for the call.
+ * finite      [n]; 1 for a row of finite values, else 0.
+ * finite_len  elements available at finite; must be exactly n.
+ *
+ * Returns FLA_OK, FLA_ERR_ARGUMENT, FLA_ERR_SHAPE or FLA_ERR_CANCELLED.
+ */
+FLA_API FLA_CHECKED fla_status fla_rows_find_finite(fla_context *context,
+                                                    const fla_call *call,
+                                                    const fla_matrix *rows,
+                                                    uint8_t *finite, size_t finite_len,
+                                                    fla_error *err);
+
 /* ---- model --------------------------------------------------------------------- */
 
 typedef struct fla_model fla_model;
@@ -174,17 +190,23 @@ typedef struct fla_model_options {
     uint64_t num_hash_tables; /* >= 1 */
     int64_t seed;             /* only the low 48 bits matter, as in java.util.Random */
     fla_profile profile;
+    const double *vectors; /* NULL: unit vectors, drawn from the seed.  Else
+                              [num_hash_tables x dim], row-major, copied; any finite
+                              values.  The seed and the profile are then not used */
 } fla_model_options;
 
-FLA_API void fla_model_options_init(fla_model_options *options); /* 2.0, 1, 42, JAVA11 */
+/* 2.0, 1, 42, JAVA11, NULL */
+FLA_API void fla_model_options_init(fla_model_options *options);
 
 /*
- * Draw the unit vectors of a model, as Spark's BucketedRandomProjectionLSH does.
+ * Draw the unit vectors of a model, as Spark's BucketedRandomProjectionLSH does; or take
+ * those of options->vectors, which a model that was drawn elsewhere brings along.
  *
  * dim  >= 1; coordinates of a row.
  *
- * Returns FLA_OK, FLA_ERR_ARGUMENT (the value is in the message) or FLA_ERR_MEMORY.
- * Costs num_hash_tables * dim Gaussians and 8 bytes each.
+ * Returns FLA_OK, FLA_ERR_ARGUMENT (the value is in the message), FLA_ERR_SHAPE (no dim),
+ * FLA_ERR_NONFINITE (err->row, err->column: of the first such value of options->vectors)
+ * or FLA_ERR_MEMORY.  Costs num_hash_tables * dim Gaussians, and 12 bytes each.
  */
 FLA_API FLA_CHECKED fla_status fla_model_create(const fla_model_options *options,
                                                 size_t dim, fla_model **out,
@@ -194,7 +216,7 @@ FLA_API void fla_model_free(fla_model *model); /* NULL is fine */
 FLA_API size_t fla_model_dim(const fla_model *model);
 FLA_API size_t fla_model_tables(const fla_model *model);
 
-/* The unit vectors, [tables x dim] row-major; valid as long as the model. */
+/* What rows are projected on, [tables x dim] row-major; valid as long as the model. */
 FLA_API const double *fla_model_vectors(const fla_model *model);
 
 /*

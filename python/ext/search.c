@@ -10,32 +10,62 @@ static void free_model(PyObject *capsule)
     fla_model_free(PyCapsule_GetPointer(capsule, MODEL));
 }
 
-PyObject *ext_model_new(PyObject *module, PyObject *args)
+static PyObject *new_model(PyObject *module, const fla_model_options *options, size_t dim)
 {
-    fla_model_options options;
     fla_model *model;
     fla_error err;
-    Py_ssize_t tables, dim;
-    long long seed;
-    int profile;
-    if (!PyArg_ParseTuple(args, "dnLni:model_new", &options.bucket_length, &tables, &seed,
-                          &dim, &profile))
-        return NULL;
-    const double bucket_length = options.bucket_length;
-    fla_model_options_init(&options);
-    options.bucket_length = bucket_length;
-    options.num_hash_tables = tables > 0 ? (uint64_t)tables : 0;
-    options.seed = seed;
-    options.profile = (fla_profile)profile;
     fla_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = fla_model_create(&options, dim > 0 ? (size_t)dim : 0, &model, &err);
+    status = fla_model_create(options, dim, &model, &err);
     Py_END_ALLOW_THREADS
     if (status != FLA_OK)
         return ext_raise(module, status, &err, NULL);
     PyObject *capsule = PyCapsule_New(model, MODEL, free_model);
     if (capsule == NULL)
         fla_model_free(model);
+    return capsule;
+}
+
+PyObject *ext_model_new(PyObject *module, PyObject *args)
+{
+    fla_model_options options;
+    Py_ssize_t tables, dim;
+    long long seed;
+    double bucket_length;
+    int profile;
+    if (!PyArg_ParseTuple(args, "dnLni:model_new", &bucket_length, &tables, &seed, &dim,
+                          &profile))
+        return NULL;
+    fla_model_options_init(&options);
+    options.bucket_length = bucket_length;
+    options.num_hash_tables = tables > 0 ? (uint64_t)tables : 0;
+    options.seed = seed;
+    options.profile = (fla_profile)profile;
+    return new_model(module, &options, dim > 0 ? (size_t)dim : 0);
+}
+
+PyObject *ext_model_given(PyObject *module, PyObject *args)
+{
+    PyObject *object, *capsule;
+    fla_model_options options;
+    double bucket_length;
+    Py_ssize_t tables;
+    Py_buffer vectors;
+    if (!PyArg_ParseTuple(args, "dnO:model_given", &bucket_length, &tables, &object) ||
+        ext_doubles(object, &vectors) < 0)
+        return NULL;
+    const size_t values = (size_t)vectors.len / sizeof(double);
+    if (tables < 1 || values % (size_t)tables != 0) {
+        PyBuffer_Release(&vectors);
+        PyErr_SetString(PyExc_ValueError, "vectors must be [tables, dim]");
+        return NULL;
+    }
+    fla_model_options_init(&options);
+    options.bucket_length = bucket_length;
+    options.num_hash_tables = (uint64_t)tables;
+    options.vectors = vectors.buf;
+    capsule = new_model(module, &options, values / (size_t)tables);
+    PyBuffer_Release(&vectors);
     return capsule;
 }
 
@@ -99,6 +129,31 @@ PyObject *ext_model_hash(PyObject *module, PyObject *args)
                                              (size_t)out.len / 8, &err);
     ext_call_end(&c);
     result = finish_call(module, &c, status, &err, name);
+out:
+    PyBuffer_Release(&out);
+in:
+    PyBuffer_Release(&in);
+    return result;
+}
+
+PyObject *ext_rows_finite(PyObject *module, PyObject *args)
+{
+    PyObject *object, *out_object, *result = NULL;
+    Py_buffer in, out;
+    fla_matrix rows;
+    fla_error err;
+    ext_call c;
+    if (!PyArg_ParseTuple(args, "OO:rows_finite", &object, &out_object) ||
+        ext_rows(object, 0, &in, &rows) < 0)
+        return NULL;
+    if (PyObject_GetBuffer(out_object, &out, PyBUF_WRITABLE) < 0)
+        goto in;
+    if (ext_call_begin(&c, module, Py_None) < 0)
+        goto out;
+    const fla_status status =
+        fla_rows_find_finite(c.context, &c.call, &rows, out.buf, (size_t)out.len, &err);
+    ext_call_end(&c);
+    result = finish_call(module, &c, status, &err, NULL);
 out:
     PyBuffer_Release(&out);
 in:

@@ -11,8 +11,10 @@ int ext_model(PyObject *object, const fla_model **model);
 const fla_index *ext_index(PyObject *capsule);
 
 PyObject *ext_model_new(PyObject *module, PyObject *args);
+PyObject *ext_model_given(PyObject *module, PyObject *args);
 PyObject *ext_model_vectors(PyObject *module, PyObject *args);
 PyObject *ext_model_hash(PyObject *module, PyObject *args);
+PyObject *ext_rows_finite(PyObject *module, PyObject *args);
 PyObject *ext_index_new(PyObject *module, PyObject *args);
 PyObject *ext_index_neighbors(PyObject *module, PyObject *args);
 PyObject *ext_index_measure(PyObject *module, PyObject *capsule);

@@ -35,10 +35,16 @@ def status_names() -> list[str]: ...
 def model_new(
     bucket_length: float, num_hash_tables: int, seed: int, dim: int, profile: int, /
 ) -> Model: ...
+def model_given(
+    bucket_length: float, tables: int, vectors: Any, /
+) -> Model: ...  # float64 [tables, dim]
 def model_vectors(model: Model, out: Any, /) -> None: ...  # float64 [tables, dim]
 def model_hash(
     model: Model, rows: Any, first_row: int, out: Any, progress: Progress, name: str, /
 ) -> None: ...  # out int64 [n, tables]
+
+# finite: uint8 [n], 1 for rows without NaN or infinity
+def rows_finite(rows: Any, finite: Any, /) -> None: ...
 
 # ---- searching; name: what the caller calls an argument to blame -----------------------
 def index_new(model: Model | None, rows: Any, name: str, /) -> Index: ...

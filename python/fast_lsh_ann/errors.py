@@ -66,9 +66,12 @@ class BucketRangeError(FastLSHError, ValueError):
     ----------
     row : int
         The first such row.
+    bad_rows : int
+        How many rows have such a bucket, 0 where they were not counted.
     """
 
     row: int = -1
+    bad_rows: int = 0
 
 
 class OutOfMemoryError(FastLSHError, MemoryError):

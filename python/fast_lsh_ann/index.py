@@ -18,6 +18,7 @@ from fast_lsh_ann._inputs import (
     as_threshold,
     as_upper,
 )
+from fast_lsh_ann._invalid import KeptRows, OnInvalid, as_skip
 from fast_lsh_ann._log import logger
 from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._runtime import simd_info
@@ -69,15 +70,17 @@ class LSHIndex:
         ids: ArrayLike | None = None,
         *,
         copy: bool = False,
+        on_invalid: OnInvalid = "raise",
         name: str = "vectors",
     ) -> None:
         rows = as_rows(vectors, name, model.dim)
         if copy and np.may_share_memory(rows, np.asarray(vectors)):
             rows = rows.copy()
         self._model = model
-        self._rows = rows
+        self._kept = KeptRows(rows, as_skip(on_invalid))
         self._ids = None if ids is None else _as_ids(ids, len(rows))
-        self._core = _core.index_new(model._core, rows, name)
+        with self._kept.own_numbers():
+            self._core = _core.index_new(model._core, self._kept.rows, name)
         if logger.isEnabledFor(logging.DEBUG):  # what it costs is paid by those who look
             logger.debug("%r: %r, %r", self, self.explain(), self.memory_usage())
 
@@ -91,14 +94,19 @@ class LSHIndex:
         """The ids given for the rows, [rows], or None."""
         return self._ids
 
+    @property
+    def skipped(self) -> NDArray[np.int64]:
+        """Numbers of the rows left out by ``on_invalid="skip"``, ascending."""
+        return self._kept.skipped
+
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._kept.rows)
 
     def __repr__(self) -> str:
         model = self._model
         ids = "" if self._ids is None else ", with ids"
         return (
-            f"LSHIndex({len(self)} rows x {model.dim}, {self._rows.dtype}{ids}, "
+            f"LSHIndex({len(self)} rows x {model.dim}, {self._kept.rows.dtype}{ids}, "
             f"bucket_length={model.bucket_length}, "
             f"num_hash_tables={model.num_hash_tables})"
         )
@@ -111,6 +119,7 @@ class LSHIndex:
         exact: bool = False,
         min_collisions: int = 1,
         plan: Plan = "auto",
+        on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> Neighbors:
         """Find the k nearest candidates of each query, by (distance, row).
@@ -133,6 +142,8 @@ class LSHIndex:
             How to go about it, never what is found; :meth:`explain` tells what "auto"
             does.  "dense" filters all rows, "bucket" the rows that share a bucket with a
             query, "gather" fetches each of those by itself.
+        on_invalid : {"raise", "skip"}
+            What to do with a query that holds NaN or infinity: raise, or find nothing.
         progress : bool or callable
             True for a bar after two seconds, or a function of (done, total).
 
@@ -146,11 +157,11 @@ class LSHIndex:
         InputTypeError, DimensionError
             If `queries` is not a 2-D array of real numbers of the model's dimension.
         InvalidVectorError
-            If a query holds NaN or infinity.
+            If a query holds NaN or infinity, unless these are skipped.
         BucketRangeError
             If a query's bucket does not fit in int64.
         ParameterError
-            If `k`, `min_collisions` or `plan` is out of range.
+            If `k`, `min_collisions`, `plan` or `on_invalid` is out of range.
 
         Notes
         -----
@@ -158,16 +169,19 @@ class LSHIndex:
         rows that pass are decided in double.  Memory is O(q (k + dim)).
         """
         model = self._model
-        rows = as_rows(queries, "queries", model.dim)
-        found = search_index(
-            self._core,
-            len(self),
-            rows,
-            as_count(k, "k", 1),
-            as_min_collisions(min_collisions, model.num_hash_tables, exact),
-            as_plan(plan, exact),
-            progress,
-        )
+        kept = KeptRows(as_rows(queries, "queries", model.dim), as_skip(on_invalid))
+        with kept.own_numbers():
+            found = search_index(
+                self._core,
+                len(self),
+                kept.rows,
+                as_count(k, "k", 1),
+                as_min_collisions(min_collisions, model.num_hash_tables, exact),
+                as_plan(plan, exact),
+                progress,
+            )
+        found.indices = self._kept.renumber(found.indices)
+        found = kept.spread_neighbors(found)
         if self._ids is not None:
             found.ids = _ids_of(self._ids, found.indices)
         return found
@@ -181,6 +195,7 @@ class LSHIndex:
         min_collisions: int = 1,
         strict: bool = False,
         plan: Plan = "auto",
+        on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> RadiusNeighbors:
         """Find all candidates of each query within a radius, by (distance, row).
@@ -200,6 +215,8 @@ class LSHIndex:
             Keep ``distance < radius`` instead.
         plan : {"auto", "dense", "bucket", "gather"}
             As in :meth:`nearest_neighbors`.
+        on_invalid : {"raise", "skip"}
+            As in :meth:`nearest_neighbors`.
         progress : bool or callable
             True for a bar after two seconds, or a function of (done, total).
 
@@ -214,11 +231,11 @@ class LSHIndex:
             If `queries` is not a 2-D array of real numbers of the model's dimension, or
             `radius` is no number and not as long as there are queries.
         InvalidVectorError
-            If a query holds NaN or infinity.
+            If a query holds NaN or infinity, unless these are skipped.
         BucketRangeError
             If a query's bucket does not fit in int64.
         ParameterError
-            If `radius`, `min_collisions` or `plan` is out of range.
+            If `radius`, `min_collisions`, `plan` or `on_invalid` is out of range.
         OutOfMemoryError
             If the neighbors do not fit in memory.
 
@@ -241,16 +258,19 @@ class LSHIndex:
         array([0, 3, 3])
         """
         model = self._model
-        rows = as_rows(queries, "queries", model.dim)
-        found = search_radius(
-            self._core,
-            rows,
-            as_radius(radius, len(rows)),
-            as_min_collisions(min_collisions, model.num_hash_tables, exact),
-            as_plan(plan, exact),
-            strict,
-            progress,
-        )
+        kept = KeptRows(as_rows(queries, "queries", model.dim), as_skip(on_invalid))
+        with kept.own_numbers():
+            found = search_radius(
+                self._core,
+                kept.rows,
+                kept.values_of(as_radius(radius, kept.total)),
+                as_min_collisions(min_collisions, model.num_hash_tables, exact),
+                as_plan(plan, exact),
+                strict,
+                progress,
+            )
+        found.indices = self._kept.renumber(found.indices)
+        found = kept.spread_radius(found)
         if self._ids is not None:
             found.ids = self._ids[found.indices]
         return found
@@ -311,7 +331,7 @@ class LSHIndex:
         sides, terms = self._join(
             other, threshold, exact, min_collisions, strict, self_pairs, plan
         )
-        return join_index(sides, terms, progress)
+        return self._renumber(other, join_index(sides, terms, progress))
 
     def similarity_join_count(
         self,
@@ -398,7 +418,16 @@ class LSHIndex:
             right = _same_scheme(self, other)._core
         else:
             right = LSHIndex(self._model, other, name="other")._core
-        return join_chunks(self._core, right, terms, size, progress)
+        chunks = join_chunks(self._core, right, terms, size, progress)
+        return (self._renumber(other, pairs) for pairs in chunks)
+
+    def _renumber(self, other: "LSHIndex | ArrayLike | None", pairs: Pairs) -> Pairs:
+        """Give pairs the row numbers of the arrays, not of what was kept of them."""
+        pairs.left = self._kept.renumber(pairs.left)
+        right = self if other is None else other
+        if isinstance(right, LSHIndex):
+            pairs.right = right._kept.renumber(pairs.right)
+        return pairs
 
     def _join(
         self,
@@ -420,8 +449,8 @@ class LSHIndex:
             rows = as_rows(other, "other", self._model.dim)
             return JoinSides(self._core, rows, False, "other"), terms
         if len(_same_scheme(self, other)) > len(self):
-            return JoinSides(other._core, self._rows, True, "vectors"), terms
-        return JoinSides(self._core, other._rows, False, "other"), terms
+            return JoinSides(other._core, self._kept.rows, True, "vectors"), terms
+        return JoinSides(self._core, other._kept.rows, False, "other"), terms
 
     def _terms(
         self,

@@ -16,6 +16,7 @@ from fast_lsh_ann._inputs import (
     as_upper,
     dim_of,
 )
+from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._search import JoinTerms, join_rows, search_rows
 from fast_lsh_ann.errors import InputTypeError, ParameterError
@@ -450,7 +451,12 @@ class BucketedRandomProjectionLSHModel:
         return list(join_rows(self._core, left, right, terms, progress, names))
 
     def index(
-        self, vectors: ArrayLike, ids: ArrayLike | None = None, *, copy: bool = False
+        self,
+        vectors: ArrayLike,
+        ids: ArrayLike | None = None,
+        *,
+        copy: bool = False,
+        on_invalid: OnInvalid = "raise",
     ) -> LSHIndex:
         """Check rows once and keep them for repeated searches.
 
@@ -462,16 +468,22 @@ class BucketedRandomProjectionLSHModel:
             Integers or strings that :attr:`Neighbors.ids` gives back.
         copy : bool
             Keep a copy instead of a reference.
+        on_invalid : {"raise", "skip"}
+            What to do with rows that hold NaN or infinity: raise, or leave them out of
+            every answer (:attr:`LSHIndex.skipped` has their numbers).  Skipping copies
+            the rows if there are such.
 
         Raises
         ------
         InputTypeError, DimensionError, InvalidVectorError, BucketRangeError
             If `vectors` is not finite numbers of the model's dimension, or `ids` does not
             fit it.
+        ParameterError
+            If `on_invalid` is neither.
         """
         if not isinstance(copy, bool):
             raise InputTypeError(f"copy must be True or False, got {copy!r}")
-        return LSHIndex(self, vectors, ids, copy=copy)
+        return LSHIndex(self, vectors, ids, copy=copy, on_invalid=on_invalid)
 
 
 def _restore(

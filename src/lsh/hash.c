@@ -9,7 +9,7 @@
 
 bool fla_buckets_surely_fit(const fla_model *model, double peak)
 {
-    return peak * sqrt((double)model->dim) * model->reciprocal < 0x1p62;
+    return 2 * peak * model->reach * model->reciprocal < 0x1p63;
 }
 
 double fla_hash_one(const fla_model *model, const fla_matrix *rows, size_t i,

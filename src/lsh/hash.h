@@ -16,8 +16,8 @@ static inline bool fla_bucket_fits(double bucket)
  * int64, so that hashing it need not be tried.
  *
  * The chain of fused steps stays within (1 + dim * u) * sum |x_j r_j|, and that sum
- * within peak * sqrt(dim) * |r| with |r| <= 1 + dim * u (Cauchy-Schwarz); twofold room
- * covers the roundings for every dim below 2^50.
+ * within peak * sum |r_j|.  The factor 2 covers the roundings for every dim below 2^50,
+ * and comes first: where the chain might overflow, so does this.
  */
 bool fla_buckets_surely_fit(const fla_model *model, double peak);
 

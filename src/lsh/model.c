@@ -1,8 +1,9 @@
-/* Drawing the unit vectors of a model, with the rounding of a chosen JVM. */
+/* Making a model: its unit vectors drawn with the rounding of a chosen JVM, or given. */
 #include "lsh/model.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -26,8 +27,14 @@ static const norm_order norm_orders[] = {
 };
 enum { N_PROFILES = sizeof norm_orders / sizeof norm_orders[0], MAX_SUMS = 8 };
 
-/* Unit vector values a model may have: 768 MiB, drawn in about 3 seconds. */
+/* Values of vectors that a model may have: 768 MiB, drawn in about 3 seconds. */
 enum { MAX_VALUES = 1 << 26 };
+
+/*
+ * Of the vectors that float32 may serve.  Its rows are shorter than 2^67, so with these
+ * no partial sum of the double chain overflows, which bucket_bound.c takes for granted.
+ */
+static const double MOST_REACH = 0x1p900;
 
 void fla_model_options_init(fla_model_options *options)
 {
@@ -76,6 +83,36 @@ static void draw_vectors(fla_model *model, int64_t seed, const norm_order *order
         for (size_t j = 0; j < model->dim; j++)
             row[j] *= reciprocal;
     }
+}
+
+static fla_status take_vectors(fla_model *model, const double *vectors, fla_error *err)
+{
+    const size_t dim = model->dim, values = model->tables * dim;
+    memcpy(model->vectors, vectors, values * sizeof *vectors);
+    for (size_t i = 0; i < values; i++)
+        if (!isfinite(model->vectors[i]))
+            return fla_fail_row(err, FLA_ERR_NONFINITE, "vectors", (int64_t)(i / dim),
+                                (int64_t)(i % dim), 0,
+                                "vector %zu of the model, column %zu is %g: every value "
+                                "must be finite",
+                                i / dim, i % dim, model->vectors[i]);
+    return FLA_OK;
+}
+
+/* What hashing wants to know of the vectors. */
+static void derive(fla_model *model)
+{
+    model->reach = 0;
+    for (size_t t = 0; t < model->tables; t++) {
+        double sum = 0;
+        for (size_t j = 0; j < model->dim; j++)
+            sum += fabs(model->vectors[t * model->dim + j]);
+        model->reach = fmax(model->reach, sum);
+    }
+    model->longest_norm =
+        model->reach <= MOST_REACH
+            ? fla_narrow_set(&model->narrow, model->vectors, model->reciprocal)
+            : -1;
 }
 
 static fla_status check_options(const fla_model_options *options, size_t dim,
@@ -128,16 +165,22 @@ static fla_status create(const fla_model_options *options, size_t dim, fla_model
     fla_model *model = fla_alloc_zeroed(1, sizeof *model);
     if (model == NULL || !reserve_vectors(model, tables, dim)) {
         fla_model_free(model);
-        return fla_fail_memory(err, "the unit vectors");
+        return fla_fail_memory(err, "the vectors of a model");
     }
     model->bucket_length = options->bucket_length;
     model->reciprocal = 1 / options->bucket_length;
     model->tables = model->narrow.tables = tables;
     model->dim = model->narrow.dim = dim;
-    draw_vectors(model, options->seed, &norm_orders[options->profile]);
-    model->longest_norm =
-        fla_narrow_set(&model->narrow, model->vectors, model->reciprocal);
-    *out = model;
+    if (options->vectors == NULL)
+        draw_vectors(model, options->seed, &norm_orders[options->profile]);
+    else
+        status = take_vectors(model, options->vectors, err);
+    if (status != FLA_OK) {
+        fla_model_free(model);
+        return status;
+    }
+    derive(model);
+    *out = model; /* ownership passes to the caller */
     return FLA_OK;
 }
 
