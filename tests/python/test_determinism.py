@@ -78,7 +78,7 @@ def answers(base: Any, queries: Any, chunk_size: int) -> str:
     index = model.index(base)
     chunks = index.similarity_join_chunks(queries, threshold=9.0, chunk_size=chunk_size)
     pairs = [pair for chunk in chunks for pair in chunk]
-    assert len(pairs) > 1000
+    assert len(pairs) > 300
     return calls.digest(
         [
             model.transform(base),
@@ -98,7 +98,7 @@ def answers(base: Any, queries: Any, chunk_size: int) -> str:
 def test_chunk_sizes_and_input_types_give_one_checksum() -> None:
     """Whole numbers, which every type holds, in every layout."""
     rows = np.random.default_rng(3).integers(-9, 10, (300, 6))
-    seen = {}
+    seen: dict[tuple[str, str], str] = {}
     for dtype, layout in product(NUMBER_TYPES, cases.LAYOUTS):
         given = cases.LAYOUTS[layout]
         sides = (given(rows.astype(dtype)), given(rows[:40].astype(dtype)))
