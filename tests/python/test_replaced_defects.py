@@ -301,11 +301,11 @@ assert os.wait()[1] == 0
 
 
 def test_the_gil_was_held_while_lists_were_built(run_python: Run) -> None:
-    """Three million pairs: their list takes a while, in which another thread runs."""
+    """Five million pairs: their list takes a second, in which another thread runs."""
     program = """
 import threading, time
 import workload, fast_lsh_ann
-rows = workload.rows(1_800, 4)
+rows = workload.rows(2_200, 4)
 rows[:, 1] += 1_000  # one bucket
 model = fast_lsh_ann.BucketedRandomProjectionLSH(1e6, 1, 42).fit(rows)
 done, gaps = threading.Event(), []
@@ -321,7 +321,7 @@ ticker.start()
 pairs = model.approx_similarity_join(rows, rows, float("inf"))
 done.set()
 ticker.join()
-assert len(pairs) == 1_800 ** 2
-print(sorted(gaps)[len(gaps) * 9 // 10])
+assert len(pairs) == 2_200 ** 2
+print(max(gaps))
 """
-    assert float(run_python(program).stdout) < 0.15
+    assert float(run_python(program).stdout) < 0.3
