@@ -4,7 +4,7 @@
  * Everything is reached through five kinds of object.
  *
  *   fla_context   thread pool and instruction set
- *   fla_model     parameters and random vectors; immutable, shared freely between threads
+ *   fla_model     parameters and hash functions; immutable, shared freely between threads
  *   fla_index     checked rows; immutable, shared freely between threads
  *   fla_knn       neighbors of resident queries among rows pushed block by block
  *   fla_join      pairs of right rows that stay and left rows, block by block
@@ -183,30 +183,42 @@ typedef enum fla_profile {
     FLA_PROFILE_VECTOR8
 } fla_profile;
 
+/* Whose hash functions; docs/contract.md gives both. */
+typedef enum fla_projection {
+    FLA_PROJECTION_SPARK,   /* unit vectors, bit for bit those of Spark; no offsets */
+    FLA_PROJECTION_GAUSSIAN /* standard normal vectors and an offset, uniform in
+                               [0, bucket_length): the p-stable scheme of Datar et al.,
+                               2004, from the same generator */
+} fla_projection;
+
 typedef struct fla_model_options {
     size_t struct_size; /* set by fla_model_options_init */
     double
         bucket_length; /* > 0, finite, with a finite reciprocal; in units of distance */
     uint64_t num_hash_tables; /* >= 1 */
     int64_t seed;             /* only the low 48 bits matter, as in java.util.Random */
-    fla_profile profile;
-    const double *vectors; /* NULL: unit vectors, drawn from the seed.  Else
-                              [num_hash_tables x dim], row-major, copied; any finite
-                              values.  The seed and the profile are then not used */
+    fla_profile profile;      /* JAVA11 unless the projection is SPARK */
+    const double *vectors;    /* NULL: drawn from the seed.  Else [num_hash_tables x
+                                 num_hashes_per_table x dim], row-major, copied; any finite
+                                 values, without offsets: the projection is SPARK.  The seed
+                                 and the profile are then not used */
+    uint64_t num_hashes_per_table; /* >= 1; a table collides where all of them agree */
+    fla_projection projection;
 } fla_model_options;
 
-/* 2.0, 1, 42, JAVA11, NULL */
+/* 2.0, 1, 42, JAVA11, NULL, 1, SPARK */
 FLA_API void fla_model_options_init(fla_model_options *options);
 
 /*
- * Draw the unit vectors of a model, as Spark's BucketedRandomProjectionLSH does; or take
- * those of options->vectors, which a model that was drawn elsewhere brings along.
+ * Draw the hash functions of a model; or take the vectors of options->vectors, which a
+ * model that was drawn elsewhere brings along.
  *
  * dim  >= 1; coordinates of a row.
  *
  * Returns FLA_OK, FLA_ERR_ARGUMENT (the value is in the message), FLA_ERR_SHAPE (no dim),
  * FLA_ERR_NONFINITE (err->row, err->column: of the first such value of options->vectors)
- * or FLA_ERR_MEMORY.  Costs num_hash_tables * dim Gaussians, and 12 bytes each.
+ * or FLA_ERR_MEMORY.  Costs num_hash_tables * num_hashes_per_table * dim Gaussians, at
+ * most 2^26, and 12 bytes each.
  */
 FLA_API FLA_CHECKED fla_status fla_model_create(const fla_model_options *options,
                                                 size_t dim, fla_model **out,
@@ -215,18 +227,23 @@ FLA_API void fla_model_free(fla_model *model); /* NULL is fine */
 
 FLA_API size_t fla_model_dim(const fla_model *model);
 FLA_API size_t fla_model_tables(const fla_model *model);
+FLA_API size_t fla_model_hashes(const fla_model *model); /* of each table */
 
-/* What rows are projected on, [tables x dim] row-major; valid as long as the model. */
+/* What rows are projected on, [tables x hashes x dim] row-major; valid as long as the
+   model. */
 FLA_API const double *fla_model_vectors(const fla_model *model);
 
+/* The offsets, [tables x hashes], zeros in Spark's scheme; valid as long as the model. */
+FLA_API const double *fla_model_offsets(const fla_model *model);
+
 /*
- * Compute the bucket of every row in every hash table:
- * floor((1 / bucket_length) * (row . vector)), the dot product a sequential chain of
- * fused multiply-adds in double.
+ * Compute the bucket of every row by every hash function:
+ * floor((1 / bucket_length) * (row . vector + offset)), the dot product a sequential
+ * chain of fused multiply-adds in double.
  *
  * rows     [n x dim], borrowed for the call.
- * out      [n x tables], row-major; out[i * tables + t] is row i's bucket in table t.
- * out_len  elements available at out; must be exactly n * tables.
+ * out      [n x tables x hashes], row-major.
+ * out_len  elements available at out; must be exactly n * tables * hashes.
  *
  * Returns FLA_OK, or
  *   FLA_ERR_SHAPE      rows->dim is not the model's, or out_len is wrong
@@ -251,8 +268,9 @@ typedef enum fla_plan {
 
 typedef struct fla_search_options {
     size_t struct_size;      /* set by fla_search_options_init */
-    uint64_t min_collisions; /* hash tables that must collide; 0: every row is a candidate
-                                (exact search), and no model is needed */
+    uint64_t min_collisions; /* hash tables that must collide, each by all its hashes;
+                                0: every row is a candidate (exact search), and no
+                                model is needed */
     fla_plan plan;           /* the last two need a model and collisions; joins that go on
                                 step by step always filter all rows */
     bool strict;             /* joins: distance < threshold, as Spark, instead of <=;
@@ -288,7 +306,7 @@ typedef struct fla_index_memory {
     uint64_t rows;        /* the borrowed rows */
     uint64_t codes;       /* a byte a coordinate, padded to 4; and 4.1 a row */
     uint64_t short_forms; /* codes of short forms, 4 a row, and their directions */
-    uint64_t buckets;     /* a byte a row and hash table */
+    uint64_t buckets;     /* a byte a row and hash function */
     uint64_t runs;        /* rows sorted by bucket: 8 a row and hash table */
 } fla_index_memory;
 

@@ -73,7 +73,7 @@ static PyMethodDef methods[] = {
     {"status_names", status_names, METH_NOARGS, NULL},
     {"model_new", ext_model_new, METH_VARARGS, NULL},
     {"model_given", ext_model_given, METH_VARARGS, NULL},
-    {"model_vectors", ext_model_vectors, METH_VARARGS, NULL},
+    {"model_functions", ext_model_functions, METH_VARARGS, NULL},
     {"model_hash", ext_model_hash, METH_VARARGS, NULL},
     {"rows_finite", ext_rows_finite, METH_VARARGS, NULL},
     {"index_new", ext_index_new, METH_VARARGS, NULL},

@@ -29,18 +29,20 @@ static PyObject *new_model(PyObject *module, const fla_model_options *options, s
 PyObject *ext_model_new(PyObject *module, PyObject *args)
 {
     fla_model_options options;
-    Py_ssize_t tables, dim;
+    Py_ssize_t tables, dim, hashes;
     long long seed;
     double bucket_length;
-    int profile;
-    if (!PyArg_ParseTuple(args, "dnLni:model_new", &bucket_length, &tables, &seed, &dim,
-                          &profile))
+    int profile, projection;
+    if (!PyArg_ParseTuple(args, "dnLnini:model_new", &bucket_length, &tables, &seed, &dim,
+                          &profile, &hashes, &projection))
         return NULL;
     fla_model_options_init(&options);
     options.bucket_length = bucket_length;
     options.num_hash_tables = tables > 0 ? (uint64_t)tables : 0;
     options.seed = seed;
     options.profile = (fla_profile)profile;
+    options.num_hashes_per_table = hashes > 0 ? (uint64_t)hashes : 0;
+    options.projection = (fla_projection)projection;
     return new_model(module, &options, dim > 0 ? (size_t)dim : 0);
 }
 
@@ -87,20 +89,34 @@ int ext_model(PyObject *object, const fla_model **model)
     return *model != NULL ? 0 : -1;
 }
 
-PyObject *ext_model_vectors(PyObject *module, PyObject *args)
+/* Hash functions of a model: buckets of a row. */
+static size_t functions_of(const fla_model *model)
 {
-    PyObject *capsule, *out;
+    return fla_model_tables(model) * fla_model_hashes(model);
+}
+
+PyObject *ext_model_functions(PyObject *module, PyObject *args)
+{
+    PyObject *capsule, *objects[2];
     const fla_model *model;
-    Py_buffer buffer;
+    Py_buffer vectors, offsets;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OO:model_vectors", &capsule, &out) ||
+    if (!PyArg_ParseTuple(args, "OOO:model_functions", &capsule, &objects[0],
+                          &objects[1]) ||
         (model = PyCapsule_GetPointer(capsule, MODEL)) == NULL)
         return NULL;
-    const size_t values = fla_model_tables(model) * fla_model_dim(model);
-    if (ext_output(out, 'd', values, &buffer) < 0)
+    const size_t functions = functions_of(model);
+    const size_t values = functions * fla_model_dim(model);
+    if (ext_output(objects[0], 'd', values, &vectors) < 0)
         return NULL;
-    memcpy(buffer.buf, fla_model_vectors(model), values * sizeof(double));
-    PyBuffer_Release(&buffer);
+    if (ext_output(objects[1], 'd', functions, &offsets) < 0) {
+        PyBuffer_Release(&vectors);
+        return NULL;
+    }
+    memcpy(vectors.buf, fla_model_vectors(model), values * sizeof(double));
+    memcpy(offsets.buf, fla_model_offsets(model), functions * sizeof(double));
+    PyBuffer_Release(&offsets);
+    PyBuffer_Release(&vectors);
     Py_RETURN_NONE;
 }
 
@@ -120,7 +136,7 @@ PyObject *ext_model_hash(PyObject *module, PyObject *args)
         return NULL;
     if (ext_rows(object, first_row, &in, &rows) < 0)
         return NULL;
-    if (ext_output(out_object, 'q', rows.rows * fla_model_tables(model), &out) < 0)
+    if (ext_output(out_object, 'q', rows.rows * functions_of(model), &out) < 0)
         goto in;
     if (ext_call_begin(&c, module, progress) < 0)
         goto out;

@@ -12,7 +12,7 @@ const fla_index *ext_index(PyObject *capsule);
 
 PyObject *ext_model_new(PyObject *module, PyObject *args);
 PyObject *ext_model_given(PyObject *module, PyObject *args);
-PyObject *ext_model_vectors(PyObject *module, PyObject *args);
+PyObject *ext_model_functions(PyObject *module, PyObject *args);
 PyObject *ext_model_hash(PyObject *module, PyObject *args);
 PyObject *ext_rows_finite(PyObject *module, PyObject *args);
 PyObject *ext_index_new(PyObject *module, PyObject *args);

@@ -4,8 +4,11 @@ The same buckets, neighbors and joins as Spark ML's ``BucketedRandomProjectionLS
 for bit, inside one process; exact searches; Delta tables in and out.
 """
 
-from fast_lsh_ann import errors
+from typing import TYPE_CHECKING, Any
+
+from fast_lsh_ann import errors, model
 from fast_lsh_ann._core import __version__
+from fast_lsh_ann._old_pickles import note_lookup
 from fast_lsh_ann._runtime import SimdInfo, set_threads, simd_info
 from fast_lsh_ann.delta import DeltaLSHProcessor
 from fast_lsh_ann.delta_utils import create_sample_delta, read_delta_embeddings
@@ -15,11 +18,12 @@ from fast_lsh_ann.index import (
     exact_nearest_neighbors,
     exact_similarity_join,
 )
-from fast_lsh_ann.model import (
-    BucketedRandomProjectionLSH,
-    BucketedRandomProjectionLSHModel,
-)
+from fast_lsh_ann.model import BucketedRandomProjectionLSH
+from fast_lsh_ann.model import _restore as _restore  # where pickles look for it
 from fast_lsh_ann.results import Neighbors, Pairs, RadiusNeighbors
+
+if TYPE_CHECKING:
+    from fast_lsh_ann.model import BucketedRandomProjectionLSHModel
 
 __all__ = [
     "BucketedRandomProjectionLSH",
@@ -41,9 +45,21 @@ __all__ = [
     "simd_info",
 ]
 
+
+def __getattr__(name: str) -> Any:
+    if name != "BucketedRandomProjectionLSHModel":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    note_lookup()
+    return model.BucketedRandomProjectionLSHModel
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 # Users see, and pickles name, the package rather than the module a thing is written in.
 for _name in __all__:
-    _thing = globals()[_name]
+    _thing = globals().get(_name, model.BucketedRandomProjectionLSHModel)
     if getattr(_thing, "__module__", "").startswith("fast_lsh_ann."):
         _thing.__module__ = "fast_lsh_ann"
 del _name, _thing

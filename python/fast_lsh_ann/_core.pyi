@@ -33,15 +33,24 @@ def status_names() -> list[str]: ...
 
 # ---- hashing --------------------------------------------------------------------------
 def model_new(
-    bucket_length: float, num_hash_tables: int, seed: int, dim: int, profile: int, /
-) -> Model: ...
+    bucket_length: float,
+    num_hash_tables: int,
+    seed: int,
+    dim: int,
+    profile: int,
+    num_hashes_per_table: int,
+    projection: int,
+    /,
+) -> Model: ...  # profile and projection as fla_profile and fla_projection count
 def model_given(
     bucket_length: float, tables: int, vectors: Any, /
 ) -> Model: ...  # float64 [tables, dim]
-def model_vectors(model: Model, out: Any, /) -> None: ...  # float64 [tables, dim]
+
+# float64 [tables x hashes x dim] and [tables x hashes]
+def model_functions(model: Model, vectors: Any, offsets: Any, /) -> None: ...
 def model_hash(
     model: Model, rows: Any, first_row: int, out: Any, progress: Progress, name: str, /
-) -> None: ...  # out int64 [n, tables]
+) -> None: ...  # out int64 [n x tables x hashes]
 
 # finite: uint8 [n], 1 for rows without NaN or infinity
 def rows_finite(rows: Any, finite: Any, /) -> None: ...

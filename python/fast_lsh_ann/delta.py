@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import ArrowBatch, frame_batch
+from fast_lsh_ann._core import __version__
 from fast_lsh_ann._delta import TablePath, Version
 from fast_lsh_ann._delta_write import write_batches
 from fast_lsh_ann._inputs import as_count, as_threshold
@@ -21,6 +22,7 @@ from fast_lsh_ann.index import LSHIndex
 from fast_lsh_ann.model import (
     BucketedRandomProjectionLSH,
     BucketedRandomProjectionLSHModel,
+    Projection,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class DeltaLSHProcessor:
         Hash tables.
     seed : int
         Of the random projections.
+    num_hashes_per_table, projection
+        As in :class:`BucketedRandomProjectionLSH`.
     storage_options : mapping, optional
         Credentials and settings of the object store, for every table of this object.
 
@@ -58,9 +62,17 @@ class DeltaLSHProcessor:
         num_hash_tables: int = 5,
         seed: int = 42,
         *,
+        num_hashes_per_table: int = 1,
+        projection: Projection = "spark",
         storage_options: Mapping[str, str] | None = None,
     ) -> None:
-        self._lsh = BucketedRandomProjectionLSH(bucket_length, num_hash_tables, seed)
+        self._lsh = BucketedRandomProjectionLSH(
+            bucket_length,
+            num_hash_tables,
+            seed,
+            num_hashes_per_table=num_hashes_per_table,
+            projection=projection,
+        )
         self._storage_options = dict(storage_options) if storage_options else None
 
     @property
@@ -78,11 +90,18 @@ class DeltaLSHProcessor:
         """Seed of the random projections."""
         return self._lsh.seed
 
+    @property
+    def num_hashes_per_table(self) -> int:
+        """Hashes of a table, all of which must agree for it to collide."""
+        return self._lsh.num_hashes_per_table
+
+    @property
+    def projection(self) -> Projection:
+        """Whose vectors: Spark's, or Gaussian ones with offsets."""
+        return self._lsh.projection
+
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(bucket_length={self.bucket_length}, "
-            f"num_hash_tables={self.num_hash_tables}, seed={self.seed})"
-        )
+        return f"{type(self).__name__}({self._lsh._parameters()})"
 
     def transform_delta(
         self,
@@ -116,7 +135,8 @@ class DeltaLSHProcessor:
         -------
         polars.DataFrame
             Columns `hash_0`, `hash_1`, ... of int64, then `id`; one row a row of the
-            table.
+            table.  With several hashes per table the columns are `hash_0_0`, `hash_0_1`,
+            ..., `hash_1_0`, ...: table, then hash.
 
         Raises
         ------
@@ -269,7 +289,7 @@ InvalidVectorError, BucketRangeError
                 yield _hash_frame(hashes, batch.ids)
                 _report_rows(report, batch, reader)
         if model is None:
-            nothing = np.empty((0, self.num_hash_tables), dtype=np.int64)
+            nothing = self._lsh.create_model(1).transform(np.empty((0, 1)))
             yield _hash_frame(nothing, reader.empty_ids())
 
     def _pairs(
@@ -303,11 +323,13 @@ InvalidVectorError, BucketRangeError
 
     def _metadata(self, reader: EmbeddingReader) -> dict[str, str]:
         values = {
-            "scheme": "spark",
-            "profile": "java11",
+            "version": __version__,
+            "scheme": self.projection,
+            "profile": self._lsh.spark_profile,
             "seed": self.seed,
             "bucket_length": self.bucket_length,
             "num_hash_tables": self.num_hash_tables,
+            "num_hashes_per_table": self.num_hashes_per_table,
             "source": reader.uri,
             "source_version": reader.version,
         }
@@ -322,7 +344,7 @@ def _hash(
     name: str,
 ) -> NDArray[np.int64]:
     """Hash rows whose numbers in errors count from `first_row`."""
-    hashes = np.empty((len(rows), model.num_hash_tables), dtype=np.int64)
+    hashes = np.empty((len(rows), *model._hash_shape), dtype=np.int64)
     for start in range(0, len(rows), chunk_size):
         chunk = slice(start, start + chunk_size)
         _core.model_hash(
@@ -347,7 +369,10 @@ def _index(
 def _hash_frame(hashes: NDArray[np.int64], ids: "pl.Series") -> "pl.DataFrame":
     import polars as pl
 
-    columns = {f"hash_{t}": hashes[:, t] for t in range(hashes.shape[1])}
+    columns = {
+        "_".join(map(str, ("hash", *place))): hashes[:, *place]
+        for place in np.ndindex(hashes.shape[1:])
+    }
     return pl.DataFrame({**columns, "id": ids})
 
 

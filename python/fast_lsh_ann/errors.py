@@ -4,6 +4,8 @@ Each class derives from :class:`FastLSHError` and from the built-in class that a
 who does not know the package would catch.
 """
 
+import pickle
+
 from fast_lsh_ann import _core
 
 __all__ = [
@@ -17,9 +19,13 @@ __all__ = [
     "InputTypeError",
     "InvalidVectorError",
     "MissingDependencyError",
+    "OldPickleError",
     "OutOfMemoryError",
     "ParameterError",
     "SimdError",
+    "SparkModelError",
+    "SparkModelExistsError",
+    "SparkModelNotFoundError",
     "SparkVectorColumnError",
     "TableNotFoundError",
 ]
@@ -104,6 +110,22 @@ class ColumnNotFoundError(DeltaError, LookupError):
 
 class SparkVectorColumnError(DeltaError):
     """The table holds Spark ML vectors, which no Delta reader outside Spark opens."""
+
+
+class SparkModelError(FastLSHError, ValueError):
+    """A folder is not a model of this kind as Spark saves it; the message says why."""
+
+
+class SparkModelNotFoundError(SparkModelError, FileNotFoundError):
+    """There is no folder at the path."""
+
+
+class SparkModelExistsError(SparkModelError, FileExistsError):
+    """There is something at the path, and it was not to be, or cannot be, replaced."""
+
+
+class OldPickleError(FastLSHError, pickle.UnpicklingError):
+    """The pickle is of a model of fast-lsh-ann 0.1.1; the message says what to do."""
 
 
 class MissingDependencyError(FastLSHError, ImportError):

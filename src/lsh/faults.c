@@ -32,20 +32,20 @@ static size_t first_nonfinite(const fla_matrix *rows, size_t i)
     return j;
 }
 
-/* The first hash table in which a row's bucket does not fit, or tables. */
+/* The first hash function by which a row's bucket does not fit, or functions. */
 static size_t first_unfit(const fla_model *model, const fla_matrix *rows, size_t i)
 {
-    size_t t = 0;
-    while (t < model->tables && fla_bucket_fits(fla_hash_one(model, rows, i, t)))
-        t++;
-    return t;
+    size_t f = 0;
+    while (f < model->functions && fla_bucket_fits(fla_hash_one(model, rows, i, f)))
+        f++;
+    return f;
 }
 
 static bool is_bad(const fault_search *search, size_t i)
 {
     if (search->model == NULL)
         return first_nonfinite(search->rows, i) < search->rows->dim;
-    return first_unfit(search->model, search->rows, i) < search->model->tables;
+    return first_unfit(search->model, search->rows, i) < search->model->functions;
 }
 
 static void search_task(fla_job *job, void *arg, size_t task, unsigned worker)
@@ -97,16 +97,16 @@ static fla_status fail_range(fault_search *search, const char *argument, fla_err
 {
     const fla_model *model = search->model;
     const size_t row = atomic_load(&search->first), bad = atomic_load(&search->count);
-    size_t table = first_unfit(model, search->rows, row);
-    if (table == model->tables)
-        table = 0; /* another thread repaired it meanwhile */
+    size_t function = first_unfit(model, search->rows, row);
+    if (function == model->functions)
+        function = 0; /* another thread repaired it meanwhile */
     const int64_t number = search->rows->first_row + (int64_t)row;
     return fla_fail_row(err, FLA_ERR_RANGE, argument, number, -1, (int64_t)bad,
                         "row %" PRId64
                         ": bucket %g of hash table %zu does not fit in int64: "
                         "raise bucket_length (now %g) or scale the rows down",
-                        number, fla_hash_one(model, search->rows, row, table), table,
-                        model->bucket_length);
+                        number, fla_hash_one(model, search->rows, row, function),
+                        function / model->hashes, model->bucket_length);
 }
 
 fla_status fla_rows_describe_fault(fla_context *context, const fla_call *call,

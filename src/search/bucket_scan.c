@@ -168,11 +168,13 @@ static fla_status scan_table(bucket_scan *b)
 static void rank_queries(const bucket_scan *b)
 {
     const size_t tables = b->runs->n_tables;
-    const int64_t *buckets = b->scan->queries->buckets + b->scan->first * tables;
-    for (size_t q = 0; q < b->scan->n; q++)
+    const fla_model *model = b->scan->tile.hasher.model;
+    const int64_t *buckets =
+        b->scan->queries->buckets + b->scan->first * model->functions;
+    for (size_t q = 0; q < b->scan->n; q++, buckets += model->functions)
         for (size_t t = 0; t < tables; t++)
             b->ranks[q * tables + t] =
-                fla_runs_rank(&b->runs->tables[t], buckets[q * tables + t]);
+                fla_runs_rank(&b->runs->tables[t], buckets + t * model->hashes);
 }
 
 fla_status fla_scan_buckets(fla_scan *scan, const fla_runs *runs, fla_plan plan,

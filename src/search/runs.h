@@ -8,10 +8,14 @@
 #include "lsh/context.h"
 #include "lsh/rows.h"
 
-/* One hash table: its distinct buckets ascending, and the run of rows of each. */
+/*
+ * One hash table: its distinct buckets ascending, and the run of rows of each.  A table
+ * of several hashes has tuples for buckets, ordered by the first hash, then the next.
+ */
 typedef struct fla_run_table {
     size_t n;         /* distinct buckets */
-    int64_t *buckets; /* [n] */
+    size_t hashes;    /* numbers of a bucket */
+    int64_t *buckets; /* [n x hashes] */
     uint32_t *starts; /* [n + 1]: where in order a bucket's run begins */
     uint32_t *order;  /* [rows]: ascending within a run */
 } fla_run_table;
@@ -33,8 +37,8 @@ fla_status fla_runs_build(fla_runs *runs, fla_context *context, fla_run *run,
                           const fla_model *model, const fla_matrix *rows);
 void fla_runs_clear(fla_runs *runs);
 
-/* The rank of a bucket in a table; its table's n when no row has it. */
-uint32_t fla_runs_rank(const fla_run_table *table, int64_t bucket);
+/* The rank of a bucket, [hashes] numbers, in a table; its n when no row has it. */
+uint32_t fla_runs_rank(const fla_run_table *table, const int64_t *bucket);
 
 /* Bytes that runs of so many rows take, but for the distinct buckets. */
 uint64_t fla_runs_bytes(const fla_runs *runs);

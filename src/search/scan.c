@@ -216,7 +216,7 @@ static fla_status add_pairs(fla_scan *scan, size_t query, uint64_t rows)
     if (model != NULL && rows != 0)
         rows = fla_tile_candidates(
             &scan->tile, rows,
-            scan->queries->buckets + (scan->first + query) * model->tables,
+            scan->queries->buckets + (scan->first + query) * model->functions,
             scan->min_collisions);
     for (; rows != 0 && status == FLA_OK; rows &= rows - 1)
         status = fla_scan_add(scan, query, scan->tile.first + fla_lowest_bit(rows));

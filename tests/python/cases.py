@@ -89,6 +89,8 @@ class Case:
     shape: str
     bucket_length: float
     tables: int
+    hashes: int  # of a table
+    projection: Literal["spark", "gaussian"]
     seed: int
     k: int
     min_collisions: int
@@ -104,6 +106,15 @@ class Case:
     @property
     def sides(self) -> tuple[Side, Side, Side]:
         return self.base, self.queries, self.other
+
+    def functions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The oracle's vectors and offsets of all hashes, a table after the other."""
+        count = self.tables * self.hashes
+        if self.projection == "gaussian":
+            return oracle.gaussian_functions(
+                count, self.dim, self.seed, self.bucket_length
+            )
+        return oracle.unit_vectors(count, self.dim, self.seed), np.zeros(count)
 
 
 def _sizes(draw: Draw, kind: str) -> tuple[list[int], int, int]:
@@ -131,10 +142,10 @@ def _rows(draw: Draw, kind: str, sizes: list[int], dim: int) -> Iterator[Side]:
         yield Side(made, str(rng.choice(sorted(LAYOUTS))))
 
 
-def _bucket_length(draw: Draw, sides: list[Side]) -> float:
+def _bucket_length(draw: Draw, sides: list[Side], reach: float) -> float:
     """As wide as the data, or so small that a bucket shows every bit, or is too large."""
     most = max(float(np.abs(side.rows.astype("f8")).max(initial=0)) for side in sides)
-    size = most if most > 0 else 1.0
+    size = (most if most > 0 else 1.0) * reach
     shrink = draw(st.sampled_from((1, 1, 1, 1, 1e-14, 1e-24)))
     width = size * shrink * 2.0 ** draw(st.floats(-4, 3))
     return float(np.clip(width, 1e-300, 1e300))
@@ -156,14 +167,20 @@ def cases(draw: Draw) -> Case:
     sizes, dim, tables = _sizes(draw, kind)
     base, queries, other = _rows(draw, kind, sizes, dim)
     against = (other, base)[draw(st.integers(0, 1))]
+    hashes = draw(st.sampled_from((1, 1, 1, 2, 3, 4)))
+    projection = draw(st.sampled_from(("spark", "spark", "gaussian")))
+    # Gaussian vectors are longer, and where several hashes must agree fewer rows collide.
+    reach = (dim**0.5 if projection == "gaussian" else 1.0) * hashes
     return Case(
         kind=kind,
         base=base,
         queries=queries,
         other=other,
         shape=f"{sizes} x {dim}, {[side.rows.dtype.str for side in (base, queries)]}",
-        bucket_length=_bucket_length(draw, [base, queries, other]),
+        bucket_length=_bucket_length(draw, [base, queries, other], reach),
         tables=tables,
+        hashes=hashes,
+        projection=projection,
         seed=draw(st.integers(-(2**63), 2**63 - 1)),
         k=draw(st.sampled_from((1, 2, 5, 10, sizes[0] + 7))),
         min_collisions=draw(st.sampled_from((1, 1, tables, (tables + 1) // 2))),

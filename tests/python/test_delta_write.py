@@ -21,6 +21,7 @@ from delta_tables import (
     write_table,
 )
 from fast_lsh_ann import (
+    __version__,
     create_sample_delta,
     read_delta_embeddings,
 )
@@ -56,6 +57,8 @@ METADATA = {
     "seed": "7",
     "bucket_length": "1.0",
     "num_hash_tables": "3",
+    "num_hashes_per_table": "1",
+    "version": __version__,
     "source_version": "1",
 }
 

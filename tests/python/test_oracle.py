@@ -34,9 +34,13 @@ class Subject:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.model = fast_lsh_ann.BucketedRandomProjectionLSH(
-            case.bucket_length, case.tables, case.seed
+            case.bucket_length,
+            case.tables,
+            case.seed,
+            num_hashes_per_table=case.hashes,
+            projection=case.projection,
         ).create_model(case.dim)
-        self._vectors = oracle.unit_vectors(case.tables, case.dim, case.seed)
+        self._vectors, self._offsets = case.functions()
         self._hashes: dict[int, NDArray[np.int64]] = {}
 
     @cached_property
@@ -49,15 +53,21 @@ class Subject:
         return self.case.base.given
 
     def hashes(self, side: cases.Side) -> NDArray[np.int64]:
+        """Buckets [n, tables], or [n, tables, hashes]."""
         if id(side) not in self._hashes:
-            args = (side.rows, self._vectors, self.case.bucket_length)
-            self._hashes[id(side)] = oracle.buckets(*args)
+            case = self.case
+            found = oracle.buckets(
+                side.rows, self._vectors, case.bucket_length, self._offsets
+            )
+            shape = (-1, case.tables, case.hashes)
+            self._hashes[id(side)] = found if case.hashes == 1 else found.reshape(shape)
         return self._hashes[id(side)]
 
     def first_beyond(self, side: cases.Side) -> int | None:
         """The first row with a bucket beyond int64."""
-        args = (side.rows, self._vectors, self.case.bucket_length)
-        found = oracle.projections(*args)
+        found = oracle.projections(
+            side.rows, self._vectors, self.case.bucket_length, self._offsets
+        )
         bad = ~((found >= -(2.0**63)) & (found < 2.0**63)).all(axis=1)
         return int(np.argmax(bad)) if bad.any() else None
 
@@ -236,13 +246,15 @@ def check_hashes(subject: Subject) -> bool:
     return fits
 
 
-def features(case: Case, fits: bool) -> Iterator[str]:
+def features(case: Case, share: float | None) -> Iterator[str]:
     """What the cases together must have had."""
     yield case.kind
     yield f"{case.threads} threads"
+    yield f"{case.projection} projections, {case.hashes} hashes"
     for side in case.sides:
         yield side.layout
-        yield side.rows.dtype.str[1:]
+        dtype = side.rows.dtype
+        yield {"i": "integers", "u": "unsigned integers"}.get(dtype.kind, dtype.name)
     named = {
         "no base": len(case.base.rows) == 0,
         "no queries": len(case.queries.rows) == 0,
@@ -255,8 +267,10 @@ def features(case: Case, fits: bool) -> Iterator[str]:
         "threshold a distance": 0 < case.threshold < np.inf,
         "strict": case.strict,
         "upper": case.self_pairs == "upper",
-        "buckets beyond int64": not fits,
-        "buckets within int64": fits,
+        "buckets beyond int64": share is None,
+        "few candidates": share is not None and 0 < share < 0.05,
+        "some candidates": share is not None and 0.05 <= share < 0.9,
+        "every pair a candidate": share == 1,
         "one dimension": case.dim == 1,
         "many dimensions": case.dim > 64,
         "two number types": case.base.rows.dtype != case.other.rows.dtype,
@@ -267,28 +281,35 @@ def features(case: Case, fits: bool) -> Iterator[str]:
 FEATURES = {
     *cases.KINDS,
     *cases.LAYOUTS,
-    *(dtype for _, dtypes in cases.KINDS.values() for dtype in dtypes),
+    *("integers", "unsigned integers", "float16", "float32", "float64"),
+    *(
+        f"{p} projections, {k} hashes"
+        for p in ("spark", "gaussian")
+        for k in (1, 2, 3, 4)
+    ),
     *("1 threads", "2 threads", "3 threads", "no base", "no queries", "no other side"),
     *("k beyond the rows", "all tables must agree", "some tables must agree"),
     *("threshold 0", "threshold infinite", "threshold a distance", "strict", "upper"),
-    *("buckets beyond int64", "buckets within int64", "one dimension"),
-    *("many dimensions", "two number types"),
+    *("buckets beyond int64", "few candidates", "some candidates"),
+    *("every pair a candidate", "one dimension", "many dimensions", "two number types"),
 }
 
 
-def check(case: Case) -> bool:
-    """Compare all answers; False where buckets are beyond int64."""
+def check(case: Case) -> float | None:
+    """Compare all answers; the share of candidates, None with buckets beyond int64."""
     fast_lsh_ann.set_threads(case.threads)
     subject = Subject(case)
     fits = check_hashes(subject)
     check_exact_neighbors(case)
     check_exact_joins(case, subject.index if fits else None)
-    if fits:
-        check_neighbors(subject)
-        check_radius(subject)
-        check_two_sided_join(subject)
-        check_self_join(subject)
-    return fits
+    if not fits:
+        return None
+    check_neighbors(subject)
+    check_radius(subject)
+    check_two_sided_join(subject)
+    check_self_join(subject)
+    candidates = subject.candidates(case.queries, case.base)
+    return float(candidates.mean()) if candidates.size else 0.0
 
 
 def test_random_cases(capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,6 +131,6 @@ def test_the_extension_refuses_outputs_of_another_size() -> None:
         _core.index_neighbors(index, rows, 2, 0, 0, *short, None, "queries")
     with pytest.raises(ValueError, match="5 x 2"):
         _core.rows_neighbors(None, rows, rows, 2, 0, *short, None, ("rows", "queries"))
-    model = _core.model_new(1.0, 3, 1, 2, 0)
+    model = _core.model_new(1.0, 3, 1, 2, 0, 1, 0)
     with pytest.raises(ValueError, match="size"):
         _core.model_hash(model, rows, 0, short[0], None, "rows")
