@@ -1,6 +1,6 @@
 """How many lines of the C core its tests have run, file by file.
 
-Reads what a build with gcov's counters (gcc --coverage) has left, and fails below a limit.
+Reads what a build with gcov's counters (gcc --coverage) has left; fails below a limit.
 """
 
 import json
