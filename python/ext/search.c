@@ -188,14 +188,15 @@ typedef struct index_object {
     Py_buffer rows;
 } index_object;
 
-static index_object *index_object_new(PyObject *model, PyObject *rows, fla_matrix *view)
+static index_object *index_object_new(PyObject *model, PyObject *rows, int64_t first_row,
+                                      fla_matrix *view)
 {
     index_object *object = PyMem_Calloc(1, sizeof *object);
     if (object == NULL) {
         PyErr_NoMemory();
         return NULL;
     }
-    if (ext_rows(rows, 0, &object->rows, view) < 0) {
+    if (ext_rows(rows, first_row, &object->rows, view) < 0) {
         PyMem_Free(object);
         return NULL;
     }
@@ -221,13 +222,15 @@ PyObject *ext_index_new(PyObject *module, PyObject *args)
     PyObject *model_object, *rows_object, *capsule = NULL;
     const fla_model *model;
     const char *name;
+    long long first_row;
     fla_matrix rows;
     fla_error err;
     ext_call c;
-    if (!PyArg_ParseTuple(args, "OOs:index_new", &model_object, &rows_object, &name) ||
+    if (!PyArg_ParseTuple(args, "OOLs:index_new", &model_object, &rows_object, &first_row,
+                          &name) ||
         ext_model(model_object, &model) < 0)
         return NULL;
-    index_object *object = index_object_new(model_object, rows_object, &rows);
+    index_object *object = index_object_new(model_object, rows_object, first_row, &rows);
     if (object == NULL)
         return NULL;
     if (ext_call_begin(&c, module, Py_None) == 0) {

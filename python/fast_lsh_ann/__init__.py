@@ -11,7 +11,11 @@ from fast_lsh_ann._core import __version__
 from fast_lsh_ann._old_pickles import note_lookup
 from fast_lsh_ann._runtime import SimdInfo, set_threads, simd_info
 from fast_lsh_ann.delta import DeltaLSHProcessor
-from fast_lsh_ann.delta_utils import create_sample_delta, read_delta_embeddings
+from fast_lsh_ann.delta_utils import (
+    create_sample_delta,
+    read_delta_embeddings,
+    read_delta_embeddings_chunked,
+)
 from fast_lsh_ann.errors import FastLSHError
 from fast_lsh_ann.index import (
     LSHIndex,
@@ -21,6 +25,7 @@ from fast_lsh_ann.index import (
 from fast_lsh_ann.model import BucketedRandomProjectionLSH
 from fast_lsh_ann.model import _restore as _restore  # where pickles look for it
 from fast_lsh_ann.results import Neighbors, Pairs, RadiusNeighbors
+from fast_lsh_ann.streaming import ChunkResult, StreamingLSHProcessor
 
 if TYPE_CHECKING:
     from fast_lsh_ann.model import BucketedRandomProjectionLSHModel
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BucketedRandomProjectionLSH",
     "BucketedRandomProjectionLSHModel",
+    "ChunkResult",
     "DeltaLSHProcessor",
     "FastLSHError",
     "LSHIndex",
@@ -35,12 +41,14 @@ __all__ = [
     "Pairs",
     "RadiusNeighbors",
     "SimdInfo",
+    "StreamingLSHProcessor",
     "__version__",
     "create_sample_delta",
     "errors",
     "exact_nearest_neighbors",
     "exact_similarity_join",
     "read_delta_embeddings",
+    "read_delta_embeddings_chunked",
     "set_threads",
     "simd_info",
 ]

@@ -185,8 +185,13 @@ def batch_stream(columns: Sequence[tuple[str, NDArray[Any]]]) -> RecordBatch:
     return RecordBatch(columns)
 
 
-def frame_batch(frame: StreamExportable) -> ArrowBatch:
-    """Take a frame of one chunk, such as polars gives, as a record batch."""
+def frame_batch(frame: StreamExportable, *arrays: tuple[str, NDArray[Any]]) -> ArrowBatch:
+    """Take a frame of one chunk, such as polars gives, as a record batch.
+
+    Named arrays, as :class:`RecordBatch` takes them, come behind the frame's columns.
+    """
     (columns,) = StreamBatches(frame)
     rows = len(columns[0])
-    return _core.export_batch([(c.name, *c.__arrow_c_array__()) for c in columns], rows)
+    taken = [(column.name, *column.__arrow_c_array__()) for column in columns]
+    added = [_export_column(name, values) for name, values in arrays]
+    return _core.export_batch([*taken, *added], rows)

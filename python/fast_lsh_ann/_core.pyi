@@ -55,8 +55,9 @@ def model_hash(
 # finite: uint8 [n], 1 for rows without NaN or infinity
 def rows_finite(rows: Any, finite: Any, /) -> None: ...
 
-# ---- searching; name: what the caller calls an argument to blame -----------------------
-def index_new(model: Model | None, rows: Any, name: str, /) -> Index: ...
+# ---- searching; name: what the caller calls an argument to blame; first_row: number of
+# ---- an array's first row in results and errors ----------------------------------------
+def index_new(model: Model | None, rows: Any, first_row: int, name: str, /) -> Index: ...
 def index_neighbors(
     index: Index,
     queries: Any,
@@ -84,6 +85,7 @@ def index_explain(
 def index_pairs(
     index: Index,
     rows: Any | None,
+    first_row: int,
     rows_are_left: bool,
     threshold: float,
     min_collisions: int,
@@ -97,6 +99,7 @@ def index_pairs(
 def index_pair_count(
     index: Index,
     rows: Any | None,
+    first_row: int,
     threshold: float,
     min_collisions: int,
     plan: int,

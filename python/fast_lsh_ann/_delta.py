@@ -109,6 +109,29 @@ def _checked_version(version: Version) -> int | datetime | None:
     return version
 
 
+def location(path: TablePath) -> str:
+    """Give one text for all the ways to write a table's place."""
+    uri = os.fspath(path)
+    if "://" in uri and not uri.startswith("file://"):
+        return uri.rstrip("/")
+    return str(Path(uri.removeprefix("file://")).resolve())
+
+
+def refuse_input(output_path: TablePath, *input_paths: TablePath) -> None:
+    """Refuse to write where a table is read: its embeddings would be lost.
+
+    Raises
+    ------
+    ParameterError
+        If the output is one of the inputs.
+    """
+    if location(output_path) in map(location, input_paths):
+        raise ParameterError(
+            f"output_path {os.fspath(output_path)!r} is the input table: its embeddings "
+            f"would be replaced; name another path"
+        )
+
+
 def require_delta() -> None:
     try:
         import deltalake  # noqa: F401

@@ -86,13 +86,20 @@ class JoinSides:
     rows: NDArray[Any] | None
     rows_are_left: bool
     name: str  # of the rows, for errors
+    first_row: int = 0  # number of the rows' first, in pairs and errors
 
 
 def join_index(sides: JoinSides, terms: JoinTerms, progress: Progress) -> Pairs:
     """Collect the pairs of a join."""
     with reporting(progress, "similarity join") as report:
         n, owner, *columns = _core.index_pairs(
-            sides.index, sides.rows, sides.rows_are_left, *terms.core, report, sides.name
+            sides.index,
+            sides.rows,
+            sides.first_row,
+            sides.rows_are_left,
+            *terms.core,
+            report,
+            sides.name,
         )
     left, right, distances = (
         memory_array((owner, column), (n,), dtype)
@@ -111,11 +118,14 @@ def join_rows(
 ) -> Pairs:
     """Join rows that are not kept, by an index of the larger side; None: the same."""
     if right is None:
-        sides = JoinSides(_core.index_new(model, left, names[0]), None, False, names[0])
+        index = _core.index_new(model, left, 0, names[0])
+        sides = JoinSides(index, None, False, names[0])
     elif len(left) > len(right):
-        sides = JoinSides(_core.index_new(model, left, names[0]), right, False, names[1])
+        index = _core.index_new(model, left, 0, names[0])
+        sides = JoinSides(index, right, False, names[1])
     else:
-        sides = JoinSides(_core.index_new(model, right, names[1]), left, True, names[0])
+        index = _core.index_new(model, right, 0, names[1])
+        sides = JoinSides(index, left, True, names[0])
     return join_index(sides, terms, progress)
 
 
@@ -123,7 +133,7 @@ def count_pairs(sides: JoinSides, terms: JoinTerms, progress: Progress) -> int:
     """Count the pairs of a join."""
     with reporting(progress, "similarity join") as report:
         return _core.index_pair_count(
-            sides.index, sides.rows, *terms.core, report, sides.name
+            sides.index, sides.rows, sides.first_row, *terms.core, report, sides.name
         )
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "OldPickleError",
     "OutOfMemoryError",
     "ParameterError",
+    "SchemeMismatchError",
     "SimdError",
     "SparkModelError",
     "SparkModelExistsError",
@@ -37,6 +38,10 @@ class FastLSHError(Exception):
 
 class ParameterError(FastLSHError, ValueError):
     """A parameter is outside its range; the message has the value."""
+
+
+class SchemeMismatchError(ParameterError):
+    """Hashes of different schemes would be used together; buckets do not compare."""
 
 
 class InputTypeError(FastLSHError, TypeError):

@@ -33,7 +33,7 @@ from fast_lsh_ann._search import (
     search_radius,
     search_rows,
 )
-from fast_lsh_ann.errors import DimensionError, InputTypeError, ParameterError
+from fast_lsh_ann.errors import DimensionError, InputTypeError, SchemeMismatchError
 from fast_lsh_ann.results import Neighbors, Pairs, RadiusNeighbors
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class LSHIndex:
         self._kept = KeptRows(rows, as_skip(on_invalid))
         self._ids = None if ids is None else _as_ids(ids, len(rows))
         with self._kept.own_numbers():
-            self._core = _core.index_new(model._core, self._kept.rows, name)
+            self._core = _core.index_new(model._core, self._kept.rows, 0, name)
         if logger.isEnabledFor(logging.DEBUG):  # what it costs is paid by those who look
             logger.debug("%r: %r, %r", self, self.explain(), self.memory_usage())
 
@@ -553,7 +553,7 @@ def _same_scheme(index: LSHIndex, other: LSHIndex) -> LSHIndex:
             f"other: wanted vectors of dimension {index.model.dim}, got {other.model.dim}"
         )
     if repr(index.model) != repr(other.model):
-        raise ParameterError(
+        raise SchemeMismatchError(
             f"other: indexes of different models cannot be joined: "
             f"{index.model} and {other.model}"
         )

@@ -27,7 +27,7 @@ from fast_lsh_ann import (
     _core,
     read_delta_embeddings,
 )
-from fast_lsh_ann.delta_utils import EmbeddingReader
+from fast_lsh_ann._delta_read import BATCH_ROWS, EmbeddingReader
 from fast_lsh_ann.errors import (
     BucketRangeError,
     ColumnNotFoundError,
@@ -79,7 +79,7 @@ def test_tables_of_several_batches_are_read_whole(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rows[order], stored)
     source = EmbeddingReader(table, "embedding", "id")
     sizes = [len(batch.rows) for batch in source.batches()]
-    assert sizes == [65536, TWO_BATCHES - 65536]
+    assert sizes == [BATCH_ROWS, TWO_BATCHES - BATCH_ROWS]
 
 
 def test_commits_come_newest_first_in_an_order_that_stays(tmp_path: Path) -> None:
@@ -181,7 +181,8 @@ def test_versions_that_name_no_moment_are_refused(
     tmp_path: Path, reader: Callable[..., object], version: Any, error: Any, says: str
 ) -> None:
     table = write_table(tmp_path / "t", vectors_of(3))
-    name = "version_a" if reader is READERS["similarity_join_delta"] else "version"
+    joins = [call for name, call in READERS.items() if name.startswith("similarity")]
+    name = "version_a" if reader in joins else "version"
     with pytest.raises(error, match=says):
         reader(table, tmp_path / "out", **{name: version})
 
