@@ -4,6 +4,7 @@ Tests of what every call must respect, Ctrl-C, threads, standard output, the flo
 point environment, walk these tables, so that a new method needs only new rows.
 """
 
+import dataclasses
 import hashlib
 import itertools
 import tempfile
@@ -76,6 +77,10 @@ class Scene:
         return fast_lsh_ann.DeltaLSHProcessor(2.0, 5, 42)
 
     @cached_property
+    def streaming(self) -> fast_lsh_ann.StreamingLSHProcessor:
+        return fast_lsh_ann.StreamingLSHProcessor(2.0, 5, 42, chunk_size=self.n // 7)
+
+    @cached_property
     def table(self) -> Path:
         path = self.folder / f"table-{self.n}-{self.dim}"
         if not path.exists():
@@ -101,7 +106,29 @@ Call = Callable[[Scene], Any]
 def _saved(scene: Scene) -> Any:
     output = scene.output()
     scene.processor.transform_and_save(scene.table, output, chunk_size=97)
+    scene.processor.check_scheme(output)
+    scene.streaming.check_scheme(output)
     return fast_lsh_ann.delta_utils.open_table(output).version()
+
+
+def _streamed(scene: Scene) -> Any:
+    output = scene.output()
+    scene.streaming.transform_to_delta(scene.table, output, include_embeddings=True)
+    rows, ids = fast_lsh_ann.read_delta_embeddings(output, id_column="id")
+    return rows[np.argsort(ids)]  # a table keeps no order
+
+
+def _joined(scene: Scene) -> Any:
+    output, table = scene.output(), scene.table
+    scene.streaming.similarity_join_chunked_both(table, table, 4.0, output_path=output)
+    return fast_lsh_ann.delta_utils.open_table(output).version()
+
+
+def _through_spark(scene: Scene) -> Any:
+    output = scene.output()
+    scene.model.to_spark(output)
+    made = fast_lsh_ann.BucketedRandomProjectionLSHModel.from_spark(output)
+    return made.random_vectors
 
 
 def _sample(scene: Scene) -> Any:
@@ -162,8 +189,33 @@ SMALL: dict[str, Call] = {
     "DeltaLSHProcessor": lambda _: fast_lsh_ann.DeltaLSHProcessor(),
     "DeltaLSHProcessor.transform_delta": lambda s: s.processor.transform_delta(s.table),
     "DeltaLSHProcessor.transform_and_save": _saved,
+    "DeltaLSHProcessor.check_scheme": _saved,
+    "StreamingLSHProcessor.check_scheme": _saved,
     "DeltaLSHProcessor.similarity_join_delta": lambda s: (
         s.processor.similarity_join_delta(s.table, s.table, 4.0, chunk_size=97)
+    ),
+    "BucketedRandomProjectionLSHModel.to_spark": _through_spark,
+    "BucketedRandomProjectionLSHModel.from_spark": _through_spark,
+    "read_delta_embeddings_chunked": lambda s: fast_lsh_ann.read_delta_embeddings_chunked(
+        s.table, id_column="id", chunk_size=97
+    ),
+    "delta_utils.read_delta_lazy": lambda s: fast_lsh_ann.delta_utils.read_delta_lazy(
+        s.table, id_column="id"
+    ).collect(),
+    "StreamingLSHProcessor": lambda _: fast_lsh_ann.StreamingLSHProcessor(),
+    "StreamingLSHProcessor.transform_streaming": lambda s: (
+        s.streaming.transform_streaming(s.table)
+    ),
+    "StreamingLSHProcessor.transform_to_delta": _streamed,
+    "StreamingLSHProcessor.similarity_join_streaming": lambda s: (
+        s.streaming.similarity_join_streaming(s.table, s.table, 4.0)
+    ),
+    "StreamingLSHProcessor.similarity_join_chunked_both": lambda s: (
+        s.streaming.similarity_join_chunked_both(s.table, s.table, 4.0)
+    ),
+    "StreamingLSHProcessor.similarity_join_chunked_both: saved": _joined,
+    "streaming.benchmark_streaming": lambda _: sorted(
+        fast_lsh_ann.streaming.benchmark_streaming(100, 4)
     ),
     "set_threads": lambda _: fast_lsh_ann.set_threads(2),
     "simd_info": lambda _: fast_lsh_ann.simd_info().tiers,
@@ -204,6 +256,21 @@ LONG: dict[str, Call] = {
         s.table, s.folder / "saved"
     ),
     "Delta: join": lambda s: s.processor.similarity_join_delta(s.table, s.table, 1.0),
+    "Delta: read in chunks": lambda s: [
+        len(rows) for rows, *_ in fast_lsh_ann.read_delta_embeddings_chunked(s.table)
+    ],
+    "stream: transform": lambda s: [
+        chunk.n_rows for chunk in s.streaming.transform_streaming(s.table)
+    ],
+    "stream: transform to a table": lambda s: s.streaming.transform_to_delta(
+        s.table, s.folder / "saved", include_embeddings=True
+    ),
+    "stream: join": lambda s: sum(
+        map(len, s.streaming.similarity_join_streaming(s.table, s.table, 1.0))
+    ),
+    "stream: join of chunks": lambda s: s.streaming.similarity_join_chunked_both(
+        s.table, s.table, 1.0
+    ),
     "Delta: sample": lambda s: fast_lsh_ann.create_sample_delta(
         s.folder / "saved", s.n, s.dim
     ),
@@ -215,10 +282,13 @@ def _parts(result: Any) -> Iterator[bytes]:
     if isinstance(result, np.ndarray) and result.dtype != object:
         yield f"{result.dtype}{result.shape}".encode() + result.tobytes()
     elif hasattr(result, "write_csv"):  # a polars frame
-        yield result.sort(result.columns).write_csv().encode()
+        yield repr([result.columns, *sorted(map(repr, result.rows()))]).encode()
     elif hasattr(result, "__slots__") and hasattr(result, "__arrow_c_stream__"):
         for name in result.__slots__:
             yield from _parts(getattr(result, name))
+    elif dataclasses.is_dataclass(result) and not isinstance(result, type):
+        for field in dataclasses.fields(result):
+            yield from _parts(getattr(result, field.name))
     elif isinstance(result, (tuple, list, Iterator)):
         for item in result:
             yield from _parts(item)
