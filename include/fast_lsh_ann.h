@@ -56,8 +56,9 @@ typedef enum fla_status {
     FLA_ERR_MEMORY,    /* an allocation failed, or a size does not fit in memory */
     FLA_ERR_CANCELLED, /* the call's cancel callback said stop */
     FLA_ERR_SIMD,      /* the instruction set asked for by name is not usable here */
-    FLA_ERR_ARROW,     /* an Arrow structure is malformed or of an unsupported type */
+    FLA_ERR_ARROW,     /* an Arrow structure is malformed */
     FLA_ERR_SINK,      /* the caller's sink asked to stop */
+    FLA_ERR_TYPE,      /* an Arrow column is of a type that cannot be read as asked */
     FLA_STATUS_END     /* not a status: one past the last, for tests and bindings */
 } fla_status;
 
@@ -605,31 +606,91 @@ FLA_API FLA_CHECKED fla_status fla_arrow_take_column(const struct ArrowSchema *s
                                                      struct ArrowArray *out,
                                                      fla_error *err);
 
-/* An embedding column that rows are viewed in. */
-typedef struct fla_arrow_rows fla_arrow_rows;
+/* What a view of an imported array points into: the array, or a copy. */
+typedef struct fla_arrow_memory fla_arrow_memory;
+
+FLA_API void fla_arrow_memory_free(fla_arrow_memory *memory); /* NULL is fine */
 
 /*
- * View a list or large_list array of float32 or float64 as rows, without a copy unless
- * the values are not aligned to their size.
+ * View an array of vectors as rows.
+ *
+ * A row is a list, large_list, fixed_size_list, list_view or large_list_view of float16,
+ * float32, float64 or integers; lists and numbers may be dictionary-encoded; or one of
+ * Spark's vectors, struct<type: int8, size: int32, indices: list<int32>, values:
+ * list<double>>, dense (type 1) or sparse (0).  Extension types are read as their
+ * storage.
+ *
+ * Lists of float32 or float64 that follow each other, aligned, are viewed where they are.
+ * All else is copied, once: what float32 holds exactly becomes float32, other numbers
+ * float64, and 64-bit integers beyond 2^53 are rounded.
  *
  * schema     of the array; not kept.
- * array      moved into *out on success, untouched on failure.
+ * array      moved away on success (a view keeps it, a copy releases it), untouched on
+ *            failure.
  * first_row  number of the array's first row, for the view and for errors.
- * view       valid until fla_arrow_rows_free; dim is 0 when there are no rows.
+ * out        what the view points into; the caller frees it.
+ * view       dim is 0 when there are no rows.
  *
  * Returns FLA_OK, or
- *   FLA_ERR_ARROW  another type, or sizes and offsets that contradict each other
- *   FLA_ERR_ROW    err->row: the first null row, row with a null element, or row whose
- *                  length is not the first row's
+ *   FLA_ERR_SHAPE  one number a row
+ *   FLA_ERR_TYPE   another type
+ *   FLA_ERR_ARROW  sizes and offsets that contradict each other
+ *   FLA_ERR_ROW    err->row: the first row that is null, empty, holds a null, is not as
+ *                  long as the first, or is no Spark vector (sizes that differ, indices
+ *                  that do not ascend within the size)
  *   FLA_ERR_ARGUMENT  first_row is negative or leaves no room for the rows
  *   FLA_ERR_MEMORY
  */
 FLA_API FLA_CHECKED fla_status fla_arrow_import_rows(const struct ArrowSchema *schema,
                                                      struct ArrowArray *array,
                                                      int64_t first_row,
-                                                     fla_arrow_rows **out,
+                                                     fla_arrow_memory **out,
                                                      fla_matrix *view, fla_error *err);
-FLA_API void fla_arrow_rows_free(fla_arrow_rows *rows); /* NULL is fine */
+
+/*
+ * View an array of one number a row as a matrix of one row, in place or copied as rows
+ * are.
+ *
+ * Returns as fla_arrow_import_rows; FLA_ERR_SHAPE for lists, FLA_ERR_ROW with the null's
+ * position in err->column.
+ */
+FLA_API FLA_CHECKED fla_status fla_arrow_import_numbers(const struct ArrowSchema *schema,
+                                                        struct ArrowArray *array,
+                                                        fla_arrow_memory **out,
+                                                        fla_matrix *view, fla_error *err);
+
+typedef enum fla_ids_kind {
+    FLA_IDS_INT64,
+    FLA_IDS_UINT64,
+    FLA_IDS_TEXT, /* UTF-8, which is not checked */
+    FLA_IDS_BYTES
+} fla_ids_kind;
+
+typedef struct fla_text {
+    const char *data; /* not terminated */
+    size_t size;
+} fla_text;
+
+typedef struct fla_ids {
+    fla_ids_kind kind;
+    size_t count;
+    const void *integers;  /* int64_t or uint64_t, as kind says; else NULL */
+    const fla_text *texts; /* of texts and bytes; else NULL */
+} fla_ids;
+
+/*
+ * Read an array of ids: integers, strings or binaries (of 32 or 64-bit offsets, or
+ * views), dictionary-encoded or not.
+ *
+ * schema, array, out  as of fla_arrow_import_rows.
+ *
+ * Returns FLA_OK, FLA_ERR_TYPE, FLA_ERR_ARROW, FLA_ERR_MEMORY, or FLA_ERR_ROW for a null,
+ * whose position is err->row.
+ */
+FLA_API FLA_CHECKED fla_status fla_arrow_import_ids(const struct ArrowSchema *schema,
+                                                    struct ArrowArray *array,
+                                                    fla_arrow_memory **out, fla_ids *view,
+                                                    fla_error *err);
 
 typedef enum fla_arrow_type {
     FLA_ARROW_INT64,

@@ -93,15 +93,18 @@ class StreamBatches(Iterator[list[ArrowColumn]]):
     """Batches of an Arrow stream, each a list of its columns."""
 
     def __init__(self, source: StreamExportable) -> None:
-        self._reader, self.names = _core.stream_open(source.__arrow_c_stream__())
+        self._reader, schema = _core.stream_open(source.__arrow_c_stream__())
+        self.names = [name for name, _ in _core.schema_fields(schema) or ()]
 
     def __next__(self) -> list[ArrowColumn]:
-        columns = _core.stream_next(self._reader)
-        if columns is None:
+        batch = _core.stream_next(self._reader)
+        if batch is None:
             raise StopIteration
         return [
             ArrowColumn(name, schema, array)
-            for name, (schema, array) in zip(self.names, columns, strict=True)
+            for name, (schema, array) in zip(
+                self.names, _core.take_columns(*batch), strict=True
+            )
         ]
 
 

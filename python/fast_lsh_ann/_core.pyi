@@ -153,19 +153,36 @@ def rows_neighbors(
 ) -> None: ...  # one pass over rows that are not kept as an index
 
 # ---- Arrow ----------------------------------------------------------------------------
-# Move the stream out of its capsule; the second value: column names of its batches.
-def stream_open(stream: ArrowStream, /) -> tuple[StreamReader, list[str]]: ...
+# Move the stream out of its capsule; the schema of what it gives.
+def stream_open(stream: ArrowStream, /) -> tuple[StreamReader, ArrowSchema]: ...
 
-# The columns of the next batch, each a pair of capsules; None at the end and after it.
-def stream_next(
-    reader: StreamReader, /
-) -> list[tuple[ArrowSchema, ArrowArray]] | None: ...
+# The next array with its schema; None at the end and after it.
+def stream_next(reader: StreamReader, /) -> tuple[ArrowSchema, ArrowArray] | None: ...
+
+# Names and formats of a struct's fields (a dictionary's format where there is one); None
+# for any other type.
+def schema_fields(schema: ArrowSchema, /) -> list[tuple[str, str]] | None: ...
+
+# Move the columns out of a record batch.
+def take_columns(
+    schema: ArrowSchema, array: ArrowArray, /
+) -> list[tuple[ArrowSchema, ArrowArray]]: ...
 def array_length(array: ArrowArray, /) -> int: ...
 
-# Move an embedding column out of its capsule: memory, rows, dim, "<f4" or "<f8".
+# Move a column of vectors out of its capsule: memory, rows, dim, "<f4" or "<f8".
 def view_rows(
     schema: ArrowSchema, array: ArrowArray, first_row: int, name: str, /
 ) -> tuple[Memory, int, int, str]: ...
+
+# The same for a column of numbers: memory, how many, "<f4" or "<f8".
+def view_numbers(
+    schema: ArrowSchema, array: ArrowArray, name: str, /
+) -> tuple[Memory, int, str]: ...
+
+# The same for ids: memory, how many, "<i8" or "<u8"; or texts.
+def read_ids(
+    schema: ArrowSchema, array: ArrowArray, name: str, /
+) -> tuple[Memory, int, str] | list[str] | list[bytes]: ...
 
 # (name, type, list_size, values) or (name, schema, array); the type is "int64", "float32"
 # or "float64", a list_size of 0 means one value a row.

@@ -98,7 +98,7 @@ class SimdError(FastLSHError, ValueError):
 
 
 class ArrowError(FastLSHError, ValueError):
-    """An Arrow structure is malformed or of another type, or a stream was read before."""
+    """An Arrow structure is malformed, or a stream failed or was read before."""
 
 
 class DeltaError(FastLSHError, OSError):
@@ -153,5 +153,6 @@ _core.register_errors(
         "FLA_ERR_SIMD": SimdError,
         "FLA_ERR_ARROW": ArrowError,
         "FLA_ERR_SINK": FastLSHError,
+        "FLA_ERR_TYPE": InputTypeError,
     }
 )

@@ -11,6 +11,7 @@ from fast_lsh_ann import _core
 from fast_lsh_ann._inputs import (
     PLANS,
     as_count,
+    as_ids,
     as_min_collisions,
     as_plan,
     as_radius,
@@ -33,7 +34,7 @@ from fast_lsh_ann._search import (
     search_radius,
     search_rows,
 )
-from fast_lsh_ann.errors import DimensionError, InputTypeError, SchemeMismatchError
+from fast_lsh_ann.errors import DimensionError, SchemeMismatchError
 from fast_lsh_ann.results import Neighbors, Pairs, RadiusNeighbors
 
 if TYPE_CHECKING:
@@ -74,11 +75,11 @@ class LSHIndex:
         name: str = "vectors",
     ) -> None:
         rows = as_rows(vectors, name, model.dim)
-        if copy and np.may_share_memory(rows, np.asarray(vectors)):
+        if copy:
             rows = rows.copy()
         self._model = model
         self._kept = KeptRows(rows, as_skip(on_invalid))
-        self._ids = None if ids is None else _as_ids(ids, len(rows))
+        self._ids = None if ids is None else as_ids(ids, len(rows))
         with self._kept.own_numbers():
             self._core = _core.index_new(model._core, self._kept.rows, 0, name)
         if logger.isEnabledFor(logging.DEBUG):  # what it costs is paid by those who look
@@ -560,26 +561,16 @@ def _same_scheme(index: LSHIndex, other: LSHIndex) -> LSHIndex:
     return other
 
 
-def _as_ids(ids: ArrayLike, rows: int) -> NDArray[Any]:
-    array = np.asarray(ids)
-    if array.ndim != 1:
-        raise DimensionError(f"ids: wanted a 1-D array, got shape {array.shape}")
-    if len(array) != rows:
-        raise DimensionError(f"ids: wanted one for each of {rows} rows, got {len(array)}")
-    if array.dtype.kind not in "iuUSO":
-        raise InputTypeError(f"ids: wanted integers or strings, got dtype {array.dtype}")
-    return array
-
-
 def _ids_of(ids: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[Any]:
-    """Give the ids of rows; -1, or None where ids are not integers, past the last."""
+    """Give the ids of rows; past the last -1, or None for ids that int64 cannot hold."""
     missing = indices < 0
     if len(ids) == 0:
         return np.empty(indices.shape, dtype=ids.dtype)
     found = ids[np.where(missing, 0, indices)]
     if missing.any():
-        found = found.astype(np.int64 if ids.dtype.kind in "iu" else object)
-        found[missing] = -1 if ids.dtype.kind in "iu" else None
+        whole = np.can_cast(ids.dtype, np.int64)
+        found = found.astype(np.int64 if whole else object)
+        found[missing] = -1 if whole else None
     return found
 
 

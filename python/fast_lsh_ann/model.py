@@ -641,7 +641,7 @@ class BucketedRandomProjectionLSHModel:
         vectors : array_like, [n, dim]
             Any real numeric type.  The index keeps a reference; the rows must not change.
         ids : array_like, [n], optional
-            Integers or strings that :attr:`Neighbors.ids` gives back.
+            Integers, strings or other objects that :attr:`Neighbors.ids` gives back.
         copy : bool
             Keep a copy instead of a reference.
         on_invalid : {"raise", "skip"}

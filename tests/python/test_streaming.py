@@ -254,6 +254,9 @@ def test_other_schemes_reach_hashes_tables_and_joins(tmp_path: Path) -> None:
         assert frame.columns == [*names, "id", "embedding"][: 7 + embeddings]
         hashes = frame.select(names).to_numpy()
         np.testing.assert_array_equal(hashes.reshape(60, 3, 2), expected)
+    frame.select(pl.col("embedding").alias("hash_2_1"), "id").write_delta(tmp_path / "u")
+    with pytest.raises(ParameterError, match="hash_2_1"):
+        lsh.transform_to_delta(tmp_path / "u", tmp_path / "out", "hash_2_1", "id", True)
     pairs = model.approx_similarity_join(stored, stored, 1.0)
     assert 60 < len(pairs) < len(list(exact_similarity_join(stored, stored, 1.0)))
     lists = list(lsh.similarity_join_streaming(table, table, 1.0))
