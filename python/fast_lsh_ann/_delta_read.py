@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fast_lsh_ann._arrow import ArrowColumn, StreamBatches
 from fast_lsh_ann._delta import TablePath, Version, call_delta, open_table
+from fast_lsh_ann._log import logger
 from fast_lsh_ann._threads import prefetch
 from fast_lsh_ann.errors import (
     ArrowError,
@@ -113,6 +114,9 @@ class EmbeddingReader:
         self.dtype = self._embedding_dtype()
         self.dim: int | None = None
         self.rows_at_most: int = call_delta(table.count, self.uri)
+        logger.info(
+            "%s: version %d, %d rows at most", self.name, self.version, self.rows_at_most
+        )
 
     def _check_columns(self) -> None:
         there = [field.name for field in self._table.schema().fields]

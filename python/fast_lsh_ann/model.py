@@ -623,7 +623,8 @@ class BucketedRandomProjectionLSHModel:
         right = None if same else as_rows(vectors_b, "vectors_b", self._dim)
         terms = JoinTerms(limit, needed, strict, upper)
         names = ("vectors_a", "vectors_b")
-        return join_rows(self._core, left, right, terms, progress, names)[:]
+        # Block by block, between which Ctrl-C and other threads get their turn.
+        return list(join_rows(self._core, left, right, terms, progress, names))
 
     def index(
         self,

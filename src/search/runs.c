@@ -7,7 +7,7 @@
 #include "lsh/hash.h"
 #include "lsh/model.h"
 
-enum { HASH_ROWS = 1024, DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
+enum { HASH_ROWS = 128, DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
 
 bool fla_runs_can_hold(size_t rows)
 {
