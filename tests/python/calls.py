@@ -115,6 +115,7 @@ def _streamed(scene: Scene) -> Any:
     output = scene.output()
     scene.streaming.transform_to_delta(scene.table, output, include_embeddings=True)
     rows, ids = fast_lsh_ann.read_delta_embeddings(output, id_column="id")
+    assert ids is not None
     return rows[np.argsort(ids)]  # a table keeps no order
 
 
