@@ -14,6 +14,7 @@ from data import Dataset
 from judge import Hashing, Ints, blocks, pair_distances, projections, shortened
 from numpy.typing import NDArray
 from peers import Rows, squares
+from pictures import short
 from surface import Hashes, Revived, Vectors, Written, digest, vectors_of
 
 ROUNDING = 1e-4  # relative, of a distance that was summed in float32
@@ -238,7 +239,7 @@ def judge_hashes(answer: Hashes, wanted: Hashes) -> Finding:
         pieces = counted(answer.commits, "commit")
     same = (answer.rows, answer.digest) == (wanted.rows, wanted.digest)
     faults = [] if same else ["hashes that are not those of the rows"]
-    return Finding(f"{answer.rows:,} rows", faults, pieces=pieces)
+    return Finding(f"{short(answer.rows)} rows", faults, pieces=pieces)
 
 
 def naive_hashes(rows: Rows, ids: Ints, model: Hashing) -> Hashes:
@@ -252,7 +253,7 @@ def naive_hashes(rows: Rows, ids: Ints, model: Hashing) -> Hashes:
 def judge_vectors(answer: Vectors, rows: Rows, ids: Ints) -> Finding:
     same = answer == vectors_of(rows, ids)
     faults = [] if same else ["other rows than were written"]
-    return Finding(f"{answer.rows:,} rows", faults)
+    return Finding(f"{short(answer.rows)} rows", faults)
 
 
 def judge_revived(answer: Revived) -> Finding:

@@ -252,9 +252,9 @@ def table_joins(settings: Settings) -> Iterator[Operation]:
     within = {**sides, "threshold": truth.threshold}
     by_chunks = {**within, "chunk": JOIN_CHUNK}
     for title, request, judging in (
-        ("similarity_join_delta", Request("join_delta", within), judge),
-        ("similarity_join_streaming", Request("join_streaming", by_chunks), judge),
-        ("similarity_join_chunked_both", Request("join_chunked", by_chunks), written),
+        ("join_delta", Request("join_delta", within), judge),
+        ("join_streaming", Request("join_streaming", by_chunks), judge),
+        ("join_chunked_both", Request("join_chunked", by_chunks), written),
     ):
         yield Operation(title, request, judging)
 
@@ -348,5 +348,8 @@ PARTS: Mapping[str, Part] = {
     "sketch": part("`approx_similarity_join_cms`, as it comes.", sketched),
     "delta": part("A Delta table of {1} rows x 128.", whole_tables),
     "streams": part("The same in chunks: rows of the table by rows of a chunk.", streams),
-    "delta-joins": part("Two tables of {0} rows; chunks of 1K.", table_joins),
+    "delta-joins": part(
+        "The methods `similarity_join_...`; two tables of {0} rows, chunks of 1K.",
+        table_joins,
+    ),
 }
