@@ -1,8 +1,8 @@
 """Measure the library beside its peers; write README.md's tables and pictures.
 
-What runs is a group (headline, everyday, goals, growth, recall, replaced) or parts of one
-(E1, joins, k ...).  A group that has run as a whole replaces its section of README.md,
-headline also that of the project's README.md; parts are printed only.
+What runs is a group (headline, everyday, goals, growth, recall, replaced, cms) or parts
+of one (E1, joins, k ...).  A group that has run as a whole replaces its section of
+README.md, headline also that of the project's README.md; parts are printed only.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import cms
 import everyday
 import goals
 import growth
@@ -38,6 +39,7 @@ GROUPS: Mapping[str, Group] = {
     "growth": Group(growth.PARTS),
     "recall": Group(growth.RECALL),
     "replaced": Group(replaced.PARTS, replaced.taking_part),
+    "cms": Group(cms.PARTS),
 }
 
 

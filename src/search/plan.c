@@ -5,8 +5,8 @@
 #include "lsh/hash.h"
 #include "lsh/model.h"
 
-/* A sample has at most 2048 rows, and fewer, down to 8, where their hashes would take more
-   multiply-adds than some tens of milliseconds: it is not polled. */
+/* A sample has at most 2048 rows, and fewer, down to 8, where their hashes would take
+   more multiply-adds than some tens of milliseconds: it is not polled. */
 enum { SAMPLE_ROWS = 2048, LEAST_ROWS = 8, SAMPLE_STEPS = 1 << 28, SAMPLE_QUERIES = 64 };
 
 /* Runs take 8 bytes a row and hash table: models that select more do without, also where

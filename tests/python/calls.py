@@ -115,6 +115,7 @@ def _streamed(scene: Scene) -> Any:
     output = scene.output()
     scene.streaming.transform_to_delta(scene.table, output, include_embeddings=True)
     rows, ids = fast_lsh_ann.read_delta_embeddings(output, id_column="id")
+    assert ids is not None
     return rows[np.argsort(ids)]  # a table keeps no order
 
 
@@ -122,6 +123,14 @@ def _joined(scene: Scene) -> Any:
     output, table = scene.output(), scene.table
     scene.streaming.similarity_join_chunked_both(table, table, 4.0, output_path=output)
     return fast_lsh_ann.delta_utils.open_table(output).version()
+
+
+def _sketched(scene: Scene) -> Any:
+    base, queries = (fast_lsh_ann.BucketSketch(scene.model, 90) for _ in range(2))
+    base.add(scene.base)
+    queries.add(scene.queries)
+    base.merge(queries)
+    return base.join_size(queries)
 
 
 def _through_spark(scene: Scene) -> Any:
@@ -159,6 +168,16 @@ SMALL: dict[str, Call] = {
     "BucketedRandomProjectionLSHModel.approx_similarity_join": lambda s: (
         s.model.approx_similarity_join(s.base, s.queries, 4.0)
     ),
+    "BucketedRandomProjectionLSHModel.approx_similarity_join_cms": lambda s: (
+        s.model.approx_similarity_join_cms(s.base, s.queries, 5.0)
+    ),
+    "BucketedRandomProjectionLSHModel.analyze_similarity_join": lambda s: (
+        s.model.analyze_similarity_join(s.base, s.queries)
+    ),
+    "BucketSketch": lambda s: fast_lsh_ann.BucketSketch(s.model).nbytes,
+    "BucketSketch.add": _sketched,
+    "BucketSketch.merge": _sketched,
+    "BucketSketch.join_size": _sketched,
     "BucketedRandomProjectionLSHModel.index": lambda s: s.model.index(s.base, copy=True),
     "LSHIndex": lambda s: fast_lsh_ann.LSHIndex(s.model, s.base, np.arange(s.n)),
     "LSHIndex.nearest_neighbors": lambda s: s.index.nearest_neighbors(s.queries, 5),
@@ -241,6 +260,11 @@ LONG: dict[str, Call] = {
     "join: by buckets": lambda s: s.index.similarity_join(threshold=1.0, plan="bucket"),
     "join: chunks": lambda s: list(s.index.similarity_join_chunks(s.copy, threshold=1.0)),
     "join: count": lambda s: s.index.similarity_join_count(s.copy, threshold=1.0),
+    "join: by a sketch": lambda s: s.model.approx_similarity_join_cms(
+        s.base, s.copy, 1.0
+    ),
+    "join: collisions": lambda s: s.wide[0].analyze_similarity_join(s.wide[1], s.wide[1]),
+    "sketch of buckets": lambda s: fast_lsh_ann.BucketSketch(s.wide[0]).add(s.wide[1]),
     "radius": lambda s: s.index.radius_neighbors(s.base, 1.0, exact=True),
     "radius: of everything": lambda s: s.index.radius_neighbors(s.base[:4_000], np.inf),
     "exact neighbors": lambda s: fast_lsh_ann.exact_nearest_neighbors(s.base, s.base, 10),

@@ -5,6 +5,7 @@ strides in `test_layouts.py`, hashes of fewer tables in `test_properties.py`, th
 `test_interrupts.py`.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ ROWS = np.random.default_rng(4).standard_normal((500, 128)).astype(np.float32)
 def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the examples take for granted: imports, arrays, tables."""
     monkeypatch.chdir(tmp_path)
-    for number, table in enumerate(("table", "table_a", "table_b")):
+    for number, table in enumerate(("table", "table_a", "table_b", "in")):
         create_sample_delta(table, 40, 6, seed=number)
     return {
         **{name: getattr(fast_lsh_ann, name) for name in fast_lsh_ann.__all__},
@@ -60,6 +61,10 @@ JOIN = """
 pairs = DeltaLSHProcessor(bucket_length=2.0, num_hash_tables=5, seed=42).similarity_join_delta("table_a", "table_b", threshold=5.0)
 """  # noqa: E501
 
+STREAM = """
+StreamingLSHProcessor(bucket_length=2.0, num_hash_tables=5, seed=42, chunk_size=50000).transform_to_delta(input_path="in", output_path="out", embedding_column="embedding")
+"""  # noqa: E501
+
 
 def test_the_three_line_start(names: dict[str, Any]) -> None:
     exec(START, names)
@@ -92,6 +97,15 @@ def test_the_pairs_of_two_tables(names: dict[str, Any]) -> None:
         strict=True,
     )
     assert sorted(names["pairs"]) == sorted(expected) != []
+
+
+def test_a_table_streamed_into_another(names: dict[str, Any]) -> None:
+    exec(STREAM, names)
+    rows, ids = by_id("in")
+    frame = pl.read_delta("out")
+    assert frame.columns == ["hash_0", "hash_1", "hash_2", "hash_3", "hash_4", "id"]
+    found = {row[-1]: row[:-1] for row in frame.rows()}
+    assert found == dict(zip(ids.tolist(), map(tuple, hashes_of(rows)), strict=True))
 
 
 # ---- liked -----------------------------------------------------------------------------
@@ -134,3 +148,25 @@ def test_hashes_are_a_function_of_the_parameters_alone() -> None:
         np.testing.assert_array_equal(model.transform(ROWS), hashes_of(ROWS, 3))
     more = fast_lsh_ann.BucketedRandomProjectionLSH(2.0, 8, 42).create_model(128)
     np.testing.assert_array_equal(more.transform(ROWS)[:, :3], hashes_of(ROWS, 3))
+
+
+def test_chunks_are_small_dataclasses(names: dict[str, Any]) -> None:
+    assert names
+    lsh = fast_lsh_ann.StreamingLSHProcessor(2.0, 5, 42, chunk_size=15)
+    chunks = lsh.transform_streaming("table")
+    assert iter(chunks) is chunks
+    made = list(chunks)
+    fields = [field.name for field in dataclasses.fields(made[0])]
+    assert fields == ["chunk_idx", "start_row", "n_rows", "hashes", "ids"]
+    assert [(c.chunk_idx, c.start_row, c.n_rows) for c in made] == [
+        (0, 0, 15),
+        (1, 15, 15),
+        (2, 30, 10),
+    ]
+    assert all(chunk.ids is None for chunk in made)
+    rows, _ = read_delta_embeddings("table")
+    found = np.concatenate([chunk.hashes for chunk in made])
+    np.testing.assert_array_equal(found, hashes_of(rows))
+    named = next(lsh.transform_streaming("table", id_column="id"))
+    assert named.ids is not None
+    assert named.ids.tolist() == by_id("table")[1][:15].tolist()

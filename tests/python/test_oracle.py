@@ -71,9 +71,11 @@ class Subject:
         bad = ~((found >= -(2.0**63)) & (found < 2.0**63)).all(axis=1)
         return int(np.argmax(bad)) if bad.any() else None
 
+    def collisions(self, left: cases.Side, right: cases.Side) -> NDArray[np.int64]:
+        return oracle.collisions(self.hashes(left), self.hashes(right))
+
     def candidates(self, left: cases.Side, right: cases.Side) -> NDArray[np.bool_]:
-        count = oracle.collisions(self.hashes(left), self.hashes(right))
-        return count >= self.case.min_collisions
+        return self.collisions(left, right) >= self.case.min_collisions
 
 
 def everyone(left: cases.Side, right: cases.Side) -> NDArray[np.bool_]:
@@ -199,6 +201,49 @@ def check_self_join(subject: Subject) -> None:
     check_parts(index, answer, asked)
 
 
+def check_sketch(subject: Subject) -> None:
+    """The join by a sketch, either way round and of one side; and how rows collide."""
+    case, model, base = subject.case, subject.model, subject.base
+    other = case.other.given
+    for left, right, rows in (
+        (case.base, case.other, (base, other)),
+        (case.other, case.base, (other, base)),
+        (case.base, case.base, (base, base)),
+    ):
+        self_pairs = case.self_pairs if left is right else "all"
+        answer = oracle.similarity_join(
+            left.rows,
+            right.rows,
+            case.threshold,
+            subject.candidates(left, right),
+            strict=case.strict,
+            upper=self_pairs == "upper",
+        )
+        for width in (1, 500, None):
+            triples = model.approx_similarity_join_cms(
+                *rows,
+                case.threshold,
+                case.min_collisions,
+                width,
+                strict=case.strict,
+                self_pairs=self_pairs,
+            )
+            assert_same_triples(triples, answer, f"sketch of {width}")
+        count = subject.collisions(left, right).sum()
+        assert model.analyze_similarity_join(*rows) == (count, 8_000_000, case.tables)
+    check_bucket_sketch(subject)
+
+
+def check_bucket_sketch(subject: Subject) -> None:
+    case = subject.case
+    sketches = [fast_lsh_ann.BucketSketch(subject.model, 100) for _ in range(2)]
+    for sketch, side in zip(sketches, (case.base, case.other), strict=True):
+        sketch.add(side.given)
+    count = subject.collisions(case.base, case.other).sum()
+    totals = len(case.base.rows) * len(case.other.rows) * case.tables**2
+    assert count <= sketches[0].join_size(sketches[1]) <= totals
+
+
 def check_exact_joins(case: Case, index: fast_lsh_ann.LSHIndex | None) -> None:
     base, limit, strict = case.base, case.threshold, case.strict
     given_base, given_other = base.given, case.other.given
@@ -308,6 +353,7 @@ def check(case: Case) -> float | None:
     check_radius(subject)
     check_two_sided_join(subject)
     check_self_join(subject)
+    check_sketch(subject)
     candidates = subject.candidates(case.queries, case.base)
     return float(candidates.mean()) if candidates.size else 0.0
 

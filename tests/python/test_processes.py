@@ -207,10 +207,21 @@ def work():
 start(work)
 """,
     "a write in a thread": """
-fast_lsh_ann.create_sample_delta(folder + "/t", 100_000, 64)
+fast_lsh_ann.create_sample_delta(folder + "/t", 300_000, 64)
 def work():
-    while True:
-        fast_lsh_ann.DeltaLSHProcessor().transform_and_save(folder + "/t", folder + "/u")
+    fast_lsh_ann.DeltaLSHProcessor().transform_and_save(folder + "/t", folder + "/u")
+start(work)
+""",
+    "writes in a thread, one after the other": """
+fast_lsh_ann.create_sample_delta(folder + "/t", 20_000, 16)
+def work():
+    try:
+        while True:
+            fast_lsh_ann.DeltaLSHProcessor().transform_and_save(
+                folder + "/t", folder + "/u"
+            )
+    except fast_lsh_ann.errors.CancelledError:
+        pass
 start(work)
 """,
 }

@@ -19,6 +19,7 @@ from delta_tables import contents, vectors_of, write_table
 from fast_lsh_ann import (
     BucketedRandomProjectionLSH,
     DeltaLSHProcessor,
+    StreamingLSHProcessor,
     _core,
     errors,
 )
@@ -204,16 +205,54 @@ def test_chunk_size_was_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert sizes == [130, 130, 40]
 
 
+def test_include_embeddings_was_ignored(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t", ROWS)
+    out = tmp_path / "out"
+    lsh = StreamingLSHProcessor(2.0, 5, chunk_size=70)
+    lsh.transform_to_delta(table, out, include_embeddings=True)
+    rows, ids = fast_lsh_ann.read_delta_embeddings(out, id_column="id")
+    assert ids is not None
+    np.testing.assert_array_equal(rows[np.argsort(ids)], ROWS)
+    lsh.transform_to_delta(table, out)
+    assert "embedding" not in pl.read_delta(str(out)).columns
+
+
+def test_text_ids_failed_in_streams(tmp_path: Path) -> None:
+    names = [f"n{i}" for i in range(300)]
+    table = write_table(tmp_path / "t", ROWS, ids=names)
+    lsh = StreamingLSHProcessor(2.0, 5, chunk_size=70)
+    expected = [(name, name, 0.0) for name in names]
+    lists = list(lsh.similarity_join_streaming(table, table, 0.0))
+    assert len(lists) == 5
+    assert [pair for part in lists for pair in part] == expected
+    lsh.similarity_join_chunked_both(table, table, 0.0, output_path=tmp_path / "out")
+    assert sorted(pl.read_delta(str(tmp_path / "out")).rows()) == sorted(expected)
+
+
 # ---- Delta: commits --------------------------------------------------------------------
 
 
 def test_every_chunk_was_a_commit(tmp_path: Path) -> None:
     table = write_table(tmp_path / "t", ROWS)
     out = str(tmp_path / "out")
-    for version in range(3):
+    for version in range(0, 6, 2):
         DeltaLSHProcessor().transform_and_save(table, out, chunk_size=10)
         assert deltalake.DeltaTable(out).version() == version
+        StreamingLSHProcessor(chunk_size=10).transform_to_delta(table, out)
+        assert deltalake.DeltaTable(out).version() == version + 1
         assert pl.read_delta(out).height == 300
+
+
+def test_a_join_without_pairs_made_no_table(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t", ROWS)
+    other = write_table(tmp_path / "u", ROWS + 1000)
+    out = str(tmp_path / "out")
+    lsh = StreamingLSHProcessor(2.0, 5, chunk_size=70)
+    assert lsh.similarity_join_chunked_both(table, other, 0.1) == 0
+    lsh.similarity_join_chunked_both(table, other, 0.1, output_path=out)
+    frame = pl.read_delta(out)
+    assert frame.height == 0
+    assert frame.columns == ["id_a", "id_b", "distance"]
 
 
 def test_a_new_run_replaced_the_old_table_at_its_first_chunk(tmp_path: Path) -> None:
