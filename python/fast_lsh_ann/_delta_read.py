@@ -1,6 +1,5 @@
 """Reading the embeddings of a Delta table as a stream of one pinned version."""
 
-import logging
 import sys
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from fast_lsh_ann._arrow import ArrowColumn, StreamBatches
 from fast_lsh_ann._delta import TablePath, Version, as_uri, call_delta, open_table
 from fast_lsh_ann._invalid import KeptRows, own_numbers
+from fast_lsh_ann._log import logger
 from fast_lsh_ann._threads import prefetch
 from fast_lsh_ann.errors import (
     ArrowError,
@@ -26,8 +26,6 @@ from fast_lsh_ann.errors import (
 
 if TYPE_CHECKING:
     import polars as pl
-
-_log = logging.getLogger("fast_lsh_ann")
 
 # Rows read at once: several batches wait at any time, so they set what reading needs;
 # larger ones were not faster.
@@ -142,6 +140,9 @@ class EmbeddingReader:
         self.skipped = 0
         self._skip = skip
         self._told = False
+        logger.info(
+            "%s: version %d, %d rows at most", self.name, self.version, self.rows_at_most
+        )
 
     def _check_columns(self) -> None:
         there = [field.name for field in self._table.schema().fields]
@@ -207,7 +208,7 @@ class EmbeddingReader:
     def _tell_skipped(self, rows: int) -> None:
         """Log what was left out, once for a table that is read again and again."""
         if self.skipped and not self._told:
-            _log.warning(
+            logger.warning(
                 "%s: %d of %d rows are left out: they are null, hold null, NaN or "
                 "infinity, or are of another length than the first valid row",
                 *(self.name, self.skipped, rows),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import ArrowBatch, RecordBatchStream
 from fast_lsh_ann._delta import TablePath, as_options, as_uri, delta_error
+from fast_lsh_ann._log import logger
 from fast_lsh_ann._threads import Channel, Worker
 from fast_lsh_ann.errors import CancelledError, DeltaError, TableNotFoundError
 
@@ -93,9 +94,11 @@ def write_batches(
             channel.cancel()
 
     worker = Worker(write)
+    rows = 0
     try:
         worker.start()
         for _, array in chain([first], made):
+            rows += _core.array_length(array)
             if not channel.put(array):
                 break
         channel.close()
@@ -105,6 +108,7 @@ def write_batches(
         worker.wait()
         raise
     _finish(worker, uri)
+    logger.info("Delta table %r: %d rows in one commit", uri, rows)
 
 
 def _finish(worker: Worker[None], uri: str) -> None:
@@ -114,9 +118,10 @@ def _finish(worker: Worker[None], uri: str) -> None:
         translated = delta_error(error, uri)
         if translated is None:
             raise
-        missing = isinstance(translated, TableNotFoundError)  # deltalake's word for it
-        reason = str(error).splitlines()[0] if missing else translated
-        raise DeltaError(f"the write of {uri!r} failed: {reason}") from error
+        if isinstance(translated, TableNotFoundError):  # deltalake's word for a folder
+            reason = (str(error).splitlines() or [""])[0]
+            translated = DeltaError(f"Delta table {uri!r}: {reason}")
+        raise DeltaError(f"the write failed: {translated}") from error
 
 
 def _writer_properties(layout: VectorLayout | None) -> "WriterProperties":

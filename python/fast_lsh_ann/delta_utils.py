@@ -30,9 +30,8 @@ __all__ = [
     "read_hash_scheme",
 ]
 
-# Of a batch that is written; the most coordinates, those of the largest model.
-_SAMPLE_ROWS = 65536
-_SAMPLE_VALUES = 1 << 26
+_SAMPLE_VALUES = 1 << 20  # written at once, which Ctrl-C waits for
+_MOST_DIM = 1 << 26  # of a model
 
 
 # ---- reading --------------------------------------------------------------------------
@@ -254,13 +253,13 @@ def create_sample_delta(
         If the table cannot be written.
     """
     n_vectors = as_count(n_vectors, "n_vectors", 0, 2**63 - 1)
-    dim = as_count(dim, "dim", 1, _SAMPLE_VALUES)
+    dim = as_count(dim, "dim", 1, _MOST_DIM)
     seed = as_count(seed, "seed", 0, 2**63 - 1)
-    step = max(1, min(_SAMPLE_ROWS, _SAMPLE_VALUES // dim))
     require_delta()
     generator = np.random.default_rng(seed)
 
     def batches() -> Iterator[ArrowBatch]:
+        step = max(1, _SAMPLE_VALUES // dim)
         for start in range(0, max(n_vectors, 1), step):
             ids = np.arange(start, min(start + step, n_vectors))
             rows = generator.standard_normal((len(ids), dim), dtype=np.float32)

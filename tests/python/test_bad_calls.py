@@ -10,6 +10,7 @@ from conftest import Run
 from fast_lsh_ann import (
     BucketedRandomProjectionLSH,
     BucketedRandomProjectionLSHModel,
+    BucketSketch,
     DeltaLSHProcessor,
     StreamingLSHProcessor,
     create_sample_delta,
@@ -72,11 +73,12 @@ MODELS: list[Case] = [
     *counts(lambda n: LSH(2.0, n), "num_hash_tables"),
     *counts(lambda n: LSH(num_hashes_per_table=n), "num_hashes_per_table"),
     *counts(lambda n: LSH().create_model(n), "dim"),
-    bad(LSH, 2.0, 10**12)(VALUE, "at most 67108864, got 1000000000000 x 1 x 1"),
-    bad(LSH, 2.0, 10**30)(VALUE, "num_hash_tables must be at most 92233"),
+    bad(LSH, 2.0, 10**12)(VALUE, "at most 67108864, got 1000000000000"),
+    bad(LSH, 2.0, 10**30)(VALUE, "num_hash_tables must be at most 67108864"),
     bad(LSH, 2.0, HUGE)(VALUE, "got a number of 16610 bits"),
-    bad(LSH, num_hashes_per_table=10**12)(VALUE, "1 x 1000000000000 x 1"),
-    bad(LSH().create_model, 10**12)(VALUE, "1 x 1 x 1000000000000"),
+    bad(LSH, num_hashes_per_table=10**12)(VALUE, "at most 67108864, got 1000000000000"),
+    bad(LSH, 2.0, 2**14, num_hashes_per_table=2**14)(VALUE, "got 16384 x 16384 x 1"),
+    bad(LSH().create_model, 10**12)(VALUE, "dim must be at most 67108864, got 1"),
     bad(LSH().create_model, 2**63)(VALUE, f"got {2**63}"),
     bad(LSH, 0)(VALUE, "bucket_length must be positive and finite"),
     bad(LSH, -2.5)(VALUE, "got -2.5"),
@@ -115,6 +117,25 @@ SEARCHES: list[Case] = [
     *thresholds(lambda t: INDEX.similarity_join_chunks(threshold=t)),
     *thresholds(lambda t: MODEL.approx_similarity_join(ROWS, ROWS, t)),
     *thresholds(lambda t: exact_similarity_join(ROWS, ROWS, t)),
+    *thresholds(lambda t: MODEL.approx_similarity_join_cms(ROWS, ROWS, t)),
+    *counts(
+        lambda n: MODEL.approx_similarity_join_cms(ROWS, ROWS, 1, cms_width=n),
+        "cms_width",
+    )[:5],
+    *counts(lambda n: BucketSketch(MODEL, n), "width"),
+    bad(BucketSketch, MODEL, HUGE)(VALUE, "width must be at most 268435456, got a num"),
+    bad(MODEL.approx_similarity_join_cms, ROWS, ROWS, 1, 3)(VALUE, "2 hash tables, got"),
+    bad(MODEL.approx_similarity_join_cms, ROWS, ROWS, 1, cms_width=2**29)(
+        VALUE, "cms_width must be at most 268435456, got 536870912"
+    ),
+    bad(MODEL.approx_similarity_join_cms, ROWS, ROWS, 1, strict="no")(
+        TYPE, "strict must"
+    ),
+    bad(MODEL.approx_similarity_join_cms, ROWS, np.ones((2, 4)), 1)(SHAPE, "vectors_b: "),
+    bad(MODEL.analyze_similarity_join, np.ones((2, 4)), ROWS)(SHAPE, "vectors_a: wanted"),
+    bad(MODEL.analyze_similarity_join, ROWS, [[1, None, 3]])(
+        errors.InvalidVectorError, "vectors_b: row 0, column 1 is None"
+    ),
     *counts(
         lambda n: INDEX.similarity_join_chunks(threshold=1, chunk_size=n), "chunk_size"
     ),
@@ -248,7 +269,7 @@ def table_cases() -> list[Case]:
         *thresholds(lambda t: chunked("t", "t", t, output_path="out")),
         bad(create_sample_delta, "out", HUGE)(VALUE, "n_vectors must be at most"),
         bad(create_sample_delta, "out", 5, 10**12)(VALUE, "at most 67108864, got 10000"),
-        bad(create_sample_delta, "file/x", 5, 3)(errors.DeltaError, "'file/x' failed"),
+        bad(create_sample_delta, "file/x", 5, 3)(errors.DeltaError, "'file/x': Could"),
         bad(create_sample_delta, None)(TYPE, "str or path-like, got NoneType"),
         bad(open_table, "t", version=99)(errors.DeltaError, "the newest is 0"),
         bad(open_table, "t", version=-1)(VALUE, "version must not be negative, got -1"),
@@ -274,7 +295,7 @@ def table_cases() -> list[Case]:
         bad(save, "t", "./t/")(VALUE, "name another path"),
         bad(save, "t", None)(TYPE, "str or path-like, got NoneType"),
         bad(save, "t", "")(VALUE, "is empty"),
-        bad(save, "t", "file")(errors.DeltaError, "the write of 'file' failed"),
+        bad(save, "t", "file")(errors.DeltaError, "the write failed: Delta table 'file'"),
         bad(save, "t", "file/x")(errors.DeltaError, "Could not create local directory"),
         bad(to_delta, "t", "t")(VALUE, "is the input table"),
         bad(to_delta, "t", "out", include_embeddings="no")(TYPE, "True or False, got"),

@@ -188,7 +188,7 @@ def test_what_was_left_out_is_logged_once(
 ) -> None:
     path, _, _ = table
     small = streaming(chunk_size=7)
-    with caplog.at_level(logging.INFO, "fast_lsh_ann"):
+    with caplog.at_level(logging.WARNING, "fast_lsh_ann"):
         # The right table is read for every chunk of the left one.
         small.similarity_join_chunked_both(path, path, 1.0, on_invalid="skip")
     records = [r for r in caplog.records if r.name == "fast_lsh_ann"]
