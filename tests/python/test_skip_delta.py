@@ -26,6 +26,7 @@ from fast_lsh_ann import (
     read_delta_embeddings,
     read_delta_embeddings_chunked,
 )
+from fast_lsh_ann._delta_read import BATCH_ROWS, EmbeddingReader
 from fast_lsh_ann.delta_utils import read_hash_scheme
 from numpy.typing import NDArray
 
@@ -36,7 +37,7 @@ FAULTS: list[Any] = [None, [], [np.nan] * DIM, [1, 2, None, 4], [1.0] * 3, [np.i
 
 def spoiled(rows: NDArray[Any], places: list[int]) -> list[Any]:
     """Rows of which some are invalid, in all the ways there are, by turns."""
-    listed = rows.tolist()
+    listed: list[Any] = rows.tolist()
     for turn, place in enumerate(places):
         listed[place] = FAULTS[turn % len(FAULTS)]
     return listed
@@ -120,9 +121,23 @@ def test_rows_are_skipped_across_batches_and_commits(tmp_path: Path) -> None:
     frame = processor().transform_delta(path, chunk_size=1000, on_invalid="skip")
     assert frame["id"].sort().to_list() == kept.tolist()
     assert by_id(frame).tolist() == hashes_in_memory(rows[kept]).tolist()
+    chunks = list(read_delta_embeddings_chunked(path, chunk_size=999, on_invalid="skip"))
+    assert [len(chunk) for chunk, _, _ in chunks[:-1]] == [999] * (len(kept) // 999)
     numbered = processor().transform_delta(path, id_column=None, on_invalid="skip")
     # The newest commit comes first.
     assert numbered["id"].to_list() == (kept + 3).tolist()
+
+
+def test_the_first_valid_row_decides_the_length_for_all_batches(tmp_path: Path) -> None:
+    rows = vectors_of(TWO_BATCHES).tolist()
+    rows[BATCH_ROWS:] = vectors_of(TWO_BATCHES - BATCH_ROWS, DIM + 1).tolist()
+    path = write_table(tmp_path / "t", rows)
+    reader = EmbeddingReader(path, "embedding", None, skip=True)
+    for _ in range(2):  # every reading counts anew
+        assert reader.count_skipped() == TWO_BATCHES - BATCH_ROWS
+    assert len(read_delta_embeddings(path, on_invalid="skip")[0]) == BATCH_ROWS
+    with pytest.raises(errors.InvalidVectorError, match=f"row {BATCH_ROWS} has 5"):
+        read_delta_embeddings(path)
 
 
 @pytest.mark.parametrize("method", ["transform_and_save", "transform_to_delta"])
