@@ -170,7 +170,7 @@ def _id_array(ids: ArrayLike) -> NDArray[Any]:
 def _check_dim(array: NDArray[Any], name: str, dim: int | None) -> None:
     rows, got = array.shape
     if dim is None and got == 0 and rows > 0:
-        raise DimensionError(f"{name}: wanted rows of numbers, got {rows} of dimension 0")
+        raise DimensionError(f"{name}: wanted rows of numbers, got {rows} rows of 0")
     if dim is not None and got != dim and not (got == 0 and array.shape[0] == 0):
         raise DimensionError(f"{name}: wanted vectors of dimension {dim}, got {got}")
 
