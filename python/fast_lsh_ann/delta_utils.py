@@ -8,12 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann._arrow import ArrowBatch, RecordBatch
-from fast_lsh_ann._delta import TablePath, Version, open_table, require_delta
+from fast_lsh_ann._delta import (
+    TablePath,
+    Version,
+    open_table,
+    require_delta,
+    vector_advice,
+)
 from fast_lsh_ann._delta_read import EmbeddingReader, id_array
 from fast_lsh_ann._delta_scheme import HashScheme, read_hash_scheme
 from fast_lsh_ann._delta_write import VectorLayout, write_batches
 from fast_lsh_ann._inputs import as_count
 from fast_lsh_ann.delta import DeltaLSHProcessor
+from fast_lsh_ann.errors import SparkVectorColumnError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -191,7 +198,8 @@ def read_delta_lazy(
     InputTypeError, ParameterError
         If `row_limit` is not a whole number of at least 0.
     TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError
-        If the table or a column is missing, or the table cannot be opened.
+        If the table or a column is missing, or the table cannot be opened; also if it
+        holds Spark ML vectors, which polars does not read.
     """
     limit = None if row_limit is None else as_count(row_limit, "row_limit", 0)
     reader = EmbeddingReader(
@@ -201,6 +209,8 @@ def read_delta_lazy(
         version=version,
         storage_options=storage_options,
     )
+    if reader.copied:
+        raise SparkVectorColumnError(vector_advice(reader.uri))
     import polars as pl
 
     columns = [c for c in (embedding_column, id_column) if c is not None]
