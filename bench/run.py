@@ -1,7 +1,8 @@
 """Measure the library beside its peers; write README.md's tables and pictures.
 
-What runs is a group (everyday, goals, growth, recall) or parts of one (E1, joins, k ...).
-A group that has run as a whole replaces its section of README.md; parts are printed only.
+What runs is a group (everyday, goals, growth, recall, cms) or parts of one (E1, k ...).
+A group that has run as a whole replaces its section of README.md; parts are printed
+only.
 """
 
 import argparse
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import cms
 import everyday
 import goals
 import growth
@@ -25,6 +27,7 @@ GROUPS: Mapping[str, Mapping[str, Part]] = {
     "goals": goals.PARTS,
     "growth": growth.PARTS,
     "recall": growth.RECALL,
+    "cms": cms.PARTS,
 }
 
 

@@ -540,6 +540,117 @@ FLA_API FLA_CHECKED fla_status fla_join_next(fla_join *join, const fla_call *cal
                                              size_t *n, fla_error *err);
 FLA_API void fla_join_free(fla_join *join); /* NULL is fine */
 
+/* ---- count-min sketch ----------------------------------------------------------- */
+
+/*
+ * Counts of any number of items in fixed memory: the structure of Cormode and
+ * Muthukrishnan (2005), FLA_SKETCH_DEPTH levels of so many 32-bit counters.  An item's
+ * estimate is never below its count.  It is above it by more than e / width of all
+ * counts together for at most one item in e^4 = 55, in expectation over hash functions;
+ * these are fixed, and suit items that were not chosen against them.
+ *
+ * What a sketch holds depends on what was added alone, not on its order.  Counters stay
+ * at 2^32 - 1 when they reach it.  One thread at a time may change a sketch.
+ */
+typedef struct fla_sketch fla_sketch;
+
+enum {
+    FLA_SKETCH_DEPTH = 4,
+    FLA_SKETCH_WIDTH = 500000,      /* where nothing else is asked for: 8 MB */
+    FLA_SKETCH_MOST_WIDTH = 1 << 28 /* 4 GiB; cells' shares then differ by a sixteenth */
+};
+
+/*
+ * width  counters of a level, 1 to FLA_SKETCH_MOST_WIDTH.
+ *
+ * Returns FLA_OK, FLA_ERR_ARGUMENT or FLA_ERR_MEMORY.
+ */
+FLA_API FLA_CHECKED fla_status fla_sketch_create(uint64_t width, fla_sketch **out,
+                                                 fla_error *err);
+FLA_API void fla_sketch_free(fla_sketch *sketch); /* NULL is fine */
+
+/* Bytes of its counters: 4 x FLA_SKETCH_DEPTH x width. */
+FLA_API uint64_t fla_sketch_bytes(const fla_sketch *sketch);
+
+/* Count an item so many times more. */
+FLA_API void fla_sketch_add(fla_sketch *sketch, uint64_t item, uint32_t count);
+
+/* How often an item was counted, at least; 2^32 - 1 stands for that and all above. */
+FLA_API uint32_t fla_sketch_estimate(const fla_sketch *sketch, uint64_t item);
+
+/*
+ * Count in one sketch what another one has counted as well.
+ *
+ * Returns FLA_OK or FLA_ERR_SHAPE (other width).
+ */
+FLA_API FLA_CHECKED fla_status fla_sketch_merge(fla_sketch *sketch,
+                                                const fla_sketch *other, fla_error *err);
+
+/*
+ * Count rows by their buckets, for fla_sketch_inner.
+ *
+ * buckets  [n x tables x hashes], as fla_model_hash gives them.
+ */
+FLA_API void fla_sketch_add_buckets(fla_sketch *sketch, const int64_t *buckets, size_t n,
+                                    size_t tables, size_t hashes);
+
+/*
+ * The inner product of two sketches' counts, at least: in how many (pair, hash table)
+ * rows of two sides collide, if each sketch counted the buckets of one side.  Too much by
+ * at most e / width of the product of the sides' totals, but for one case in 55.
+ *
+ * product  0 on failure.
+ *
+ * Returns FLA_OK, FLA_ERR_SHAPE (other width) or FLA_ERR_ARGUMENT (the product passes
+ * 2^63 - 1, or counters are full).
+ */
+FLA_API FLA_CHECKED fla_status fla_sketch_inner(const fla_sketch *a, const fla_sketch *b,
+                                                uint64_t *product, fla_error *err);
+
+/*
+ * In how many (pair, hash table) the rows of two sides collide, from the sizes of their
+ * buckets; no pair is looked at.
+ *
+ * left, right  [n x dim], borrowed for the call; right NULL joins left with itself: all
+ *              ordered pairs, (i, i) too.
+ * collisions   0 on failure.
+ *
+ * Costs O(n tables log n), 12 bytes a row and hash table of the larger side and 20 of the
+ * smaller.
+ *
+ * Returns FLA_OK, FLA_ERR_SHAPE, FLA_ERR_NONFINITE or FLA_ERR_RANGE (err->argument is
+ * "left" or "right"), FLA_ERR_ARGUMENT (a side of 2^32 - 1 rows or more; the number
+ * passes 2^63 - 1), FLA_ERR_MEMORY, FLA_ERR_CANCELLED.
+ */
+FLA_API FLA_CHECKED fla_status fla_collisions_count(const fla_model *model,
+                                                    fla_context *context,
+                                                    const fla_call *call,
+                                                    const fla_matrix *left,
+                                                    const fla_matrix *right,
+                                                    uint64_t *collisions, fla_error *err);
+
+/*
+ * The pairs of fla_pairs_collect by way of a sketch: it counts in how many hash tables
+ * each pair collides, and a pair whose estimate is below min_collisions is not looked at
+ * again.  Where the sketch does no longer tell pairs apart, because collisions pass a few
+ * times its width, all of them are.
+ *
+ * left, right  as in fla_collisions_count; options->upper as in fla_pairs_collect.
+ * width        of the sketch, as in fla_sketch_create.
+ * options      min_collisions >= 1; plan AUTO or GATHER, which it always does.
+ * out          NULL on failure; the caller frees it with fla_pairs_free.
+ *
+ * Memory: the sketch, once for every four threads; 20 bytes a row and hash table of the
+ * smaller side, 12 of the larger; and the pairs, 40 bytes each on the way.  It does not
+ * grow with the number of colliding pairs.
+ *
+ * Returns as fla_collisions_count, and FLA_ERR_ARGUMENT for width, threshold and options.
+ */
+FLA_API FLA_CHECKED fla_status fla_sketch_join(
+    const fla_model *model, fla_context *context, const fla_call *call,
+    const fla_matrix *left, const fla_matrix *right, double threshold, uint64_t width,
+    const fla_search_options *options, fla_pairs **out, fla_error *err);
+
 /* ---- Arrow --------------------------------------------------------------------- */
 
 /* The three structures of the Arrow C data and stream interfaces, as Arrow publishes

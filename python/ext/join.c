@@ -27,8 +27,7 @@ static void free_pairs(PyObject *capsule)
     fla_pairs_free(PyCapsule_GetPointer(capsule, PAIRS));
 }
 
-/* Give the columns to Python as (pairs, owner, three addresses). */
-static PyObject *columns_of(fla_pairs *pairs)
+PyObject *ext_pairs(fla_pairs *pairs)
 {
     PyObject *owner = PyCapsule_New(pairs, PAIRS, free_pairs);
     if (owner == NULL) {
@@ -41,9 +40,8 @@ static PyObject *columns_of(fla_pairs *pairs)
                          (unsigned long long)(uintptr_t)pairs->distances);
 }
 
-/* Rows that may be None; -1 with an exception. */
-static int optional_rows(PyObject *object, int64_t first_row, Py_buffer *buffer,
-                         fla_matrix *rows, const fla_matrix **given)
+int ext_optional_rows(PyObject *object, int64_t first_row, Py_buffer *buffer,
+                      fla_matrix *rows, const fla_matrix **given)
 {
     *given = NULL;
     if (object == Py_None)
@@ -75,7 +73,7 @@ PyObject *ext_index_pairs(PyObject *module, PyObject *args)
                           &first_row, &rows_are_left, &threshold, &min_collisions, &plan,
                           &strict, &upper, &progress, &name) ||
         (index = ext_index(capsule)) == NULL ||
-        optional_rows(rows_object, first_row, &in, &rows, &given) < 0)
+        ext_optional_rows(rows_object, first_row, &in, &rows, &given) < 0)
         return NULL;
     ask(&a, threshold, min_collisions, plan, strict, upper);
     if (ext_call_begin(&c, module, progress) == 0) {
@@ -84,7 +82,7 @@ PyObject *ext_index_pairs(PyObject *module, PyObject *args)
             rows_are_left ? NULL : given, a.threshold, &a.options, &pairs, &err);
         ext_call_end(&c);
         if (status == FLA_OK && !c.failed)
-            result = columns_of(pairs);
+            result = ext_pairs(pairs);
         else
             ext_raise(module, status, &err, err.argument != NULL ? name : NULL);
         if (c.failed)
@@ -115,7 +113,7 @@ PyObject *ext_index_pair_count(PyObject *module, PyObject *args)
                           &first_row, &threshold, &min_collisions, &plan, &strict, &upper,
                           &progress, &name) ||
         (index = ext_index(capsule)) == NULL ||
-        optional_rows(rows_object, first_row, &in, &rows, &given) < 0)
+        ext_optional_rows(rows_object, first_row, &in, &rows, &given) < 0)
         return NULL;
     ask(&a, threshold, min_collisions, plan, strict, upper);
     if (ext_call_begin(&c, module, progress) == 0) {

@@ -85,6 +85,13 @@ static PyMethodDef methods[] = {
     {"index_radius", ext_index_radius, METH_VARARGS, NULL},
     {"join_open", ext_join_open, METH_VARARGS, NULL},
     {"join_next", ext_join_next, METH_VARARGS, NULL},
+    {"sketch_join", ext_sketch_join, METH_VARARGS, NULL},
+    {"collisions_count", ext_collisions_count, METH_VARARGS, NULL},
+    {"sketch_new", ext_sketch_new, METH_VARARGS, NULL},
+    {"sketch_bytes", ext_sketch_bytes, METH_O, NULL},
+    {"sketch_add_buckets", ext_sketch_add_buckets, METH_VARARGS, NULL},
+    {"sketch_merge", ext_sketch_merge, METH_VARARGS, NULL},
+    {"sketch_inner", ext_sketch_inner, METH_VARARGS, NULL},
     {"rows_neighbors", ext_rows_neighbors, METH_VARARGS, NULL},
     {"stream_open", ext_stream_open, METH_O, NULL},
     {"stream_next", ext_stream_next, METH_O, NULL},
@@ -104,6 +111,9 @@ static PyMethodDef methods[] = {
 
 static int start(PyObject *module)
 {
+    if (PyModule_AddIntConstant(module, "SKETCH_DEPTH", FLA_SKETCH_DEPTH) < 0 ||
+        PyModule_AddIntConstant(module, "SKETCH_WIDTH", FLA_SKETCH_WIDTH) < 0)
+        return -1;
     return PyModule_AddStringConstant(
         module, "__version__",
         VERSION(FLA_VERSION_MAJOR, FLA_VERSION_MINOR, FLA_VERSION_PATCH));

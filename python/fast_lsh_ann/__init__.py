@@ -25,12 +25,14 @@ from fast_lsh_ann.index import (
 from fast_lsh_ann.model import BucketedRandomProjectionLSH
 from fast_lsh_ann.model import _restore as _restore  # where pickles look for it
 from fast_lsh_ann.results import Neighbors, Pairs, RadiusNeighbors
+from fast_lsh_ann.sketch import BucketSketch
 from fast_lsh_ann.streaming import ChunkResult, StreamingLSHProcessor
 
 if TYPE_CHECKING:
     from fast_lsh_ann.model import BucketedRandomProjectionLSHModel
 
 __all__ = [
+    "BucketSketch",
     "BucketedRandomProjectionLSH",
     "BucketedRandomProjectionLSHModel",
     "ChunkResult",

@@ -13,6 +13,7 @@ class _Capsule(Protocol): ...
 Model: TypeAlias = _Capsule
 Index: TypeAlias = _Capsule
 Join: TypeAlias = _Capsule
+Sketch: TypeAlias = _Capsule
 StreamReader: TypeAlias = _Capsule
 ArrowSchema: TypeAlias = _Capsule  # PyCapsule "arrow_schema"
 ArrowArray: TypeAlias = _Capsule  # PyCapsule "arrow_array"
@@ -22,6 +23,8 @@ Progress: TypeAlias = Callable[[int, int], object] | None
 Memory: TypeAlias = tuple[_Capsule, int]
 
 __version__: str
+SKETCH_DEPTH: int  # levels of a sketch
+SKETCH_WIDTH: int  # counters of a level, where nothing else is asked for
 
 # ---- the context ----------------------------------------------------------------------
 def set_threads(threads: int, /) -> None: ...  # 0: the default
@@ -151,6 +154,33 @@ def rows_neighbors(
     names: tuple[str, str],
     /,
 ) -> None: ...  # one pass over rows that are not kept as an index
+
+# ---- count-min sketches ----------------------------------------------------------------
+# The pairs of two sides, or of the left one with itself, as of index_pairs; the names of
+# the sides and of the width.
+def sketch_join(
+    model: Model,
+    left: Any,
+    right: Any | None,
+    threshold: float,
+    min_collisions: int,
+    width: int,
+    strict: bool,
+    upper: bool,
+    progress: Progress,
+    names: tuple[str, str, str],
+    /,
+) -> tuple[int, _Capsule, int, int, int]: ...
+def collisions_count(
+    model: Model, left: Any, right: Any | None, names: tuple[str, str], /
+) -> int: ...
+def sketch_new(width: int, name: str, /) -> Sketch: ...
+def sketch_bytes(sketch: Sketch, /) -> int: ...
+def sketch_add_buckets(
+    sketch: Sketch, buckets: Any, rows: int, tables: int, hashes: int, /
+) -> None: ...  # int64 [rows, tables, hashes]
+def sketch_merge(sketch: Sketch, other: Sketch, /) -> None: ...
+def sketch_inner(a: Sketch, b: Sketch, /) -> int: ...
 
 # ---- Arrow ----------------------------------------------------------------------------
 # Move the stream out of its capsule; the schema of what it gives.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fast_lsh_ann._arrow import ArrowColumn, StreamBatches
 from fast_lsh_ann._delta import TablePath, Version, call_delta
 from fast_lsh_ann._delta_vectors import is_vector, open_pinned
+from fast_lsh_ann._log import logger
 from fast_lsh_ann._threads import prefetch
 from fast_lsh_ann.errors import (
     ArrowError,
@@ -129,6 +130,9 @@ class EmbeddingReader:
         self.dtype = self._embedding_dtype()
         self.dim: int | None = None
         self.rows_at_most: int = call_delta(self._table.count, self.uri)
+        logger.info(
+            "%s: version %d, %d rows at most", self.name, self.version, self.rows_at_most
+        )
 
     def _check_columns(self) -> None:
         there = [field.name for field in self._table.schema().fields]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import ArrowBatch, RecordBatchStream
 from fast_lsh_ann._delta import TablePath, delta_error
+from fast_lsh_ann._log import logger
 from fast_lsh_ann._threads import Channel, Worker
 from fast_lsh_ann.errors import CancelledError, DeltaError
 
@@ -93,9 +94,11 @@ def write_batches(
             channel.cancel()
 
     worker = Worker(write)
+    rows = 0
     try:
         worker.start()
         for _, array in chain([first], made):
+            rows += _core.array_length(array)
             if not channel.put(array):
                 break
         channel.close()
@@ -105,6 +108,7 @@ def write_batches(
         worker.wait()
         raise
     _finish(worker, uri)
+    logger.info("Delta table %r: %d rows in one commit", uri, rows)
 
 
 def _finish(worker: Worker[None], uri: str) -> None:

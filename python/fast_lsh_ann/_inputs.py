@@ -13,6 +13,7 @@ from fast_lsh_ann.errors import DimensionError, InputTypeError, ParameterError
 
 # Numeric types float32 holds exactly; other numbers become float64.
 _EXACT_IN_FLOAT32 = ("f2", "f4", "i1", "u1", "i2", "u2")
+_CONVERTED_AT_ONCE = 1 << 22  # numbers: some milliseconds
 
 
 def as_rows(vectors: ArrayLike, name: str, dim: int | None = None) -> NDArray[Any]:
@@ -143,11 +144,14 @@ def _check_dim(array: NDArray[Any], name: str, dim: int | None) -> None:
 def _for_core(array: NDArray[Any]) -> NDArray[Any]:
     native = array.dtype.newbyteorder("=")
     target = np.float32 if native.str[1:] in _EXACT_IN_FLOAT32 else np.float64
-    array = array.astype(target, copy=False)
     contiguous = array.shape[1] <= 1 or array.strides[1] == array.itemsize
-    if not (contiguous and array.flags.aligned):
-        array = array.copy(order="C")
-    return array.view(target)  # the buffers of some spell out their byte order
+    if native == array.dtype == target and contiguous and array.flags.aligned:
+        return array.view(target)  # the buffers of some spell out their byte order
+    converted = np.empty(array.shape, target)
+    step = max(1, _CONVERTED_AT_ONCE // max(1, array.shape[1]))
+    for start in range(0, len(array), step):  # between steps Ctrl-C gets its turn
+        converted[start : start + step] = array[start : start + step]
+    return converted
 
 
 def as_count(value: Any, name: str, least: int) -> int:

@@ -92,7 +92,7 @@ class JoinSides:
 def join_index(sides: JoinSides, terms: JoinTerms, progress: Progress) -> Pairs:
     """Collect the pairs of a join."""
     with reporting(progress, "similarity join") as report:
-        n, owner, *columns = _core.index_pairs(
+        found = _core.index_pairs(
             sides.index,
             sides.rows,
             sides.first_row,
@@ -101,11 +101,42 @@ def join_index(sides: JoinSides, terms: JoinTerms, progress: Progress) -> Pairs:
             report,
             sides.name,
         )
+    return _pairs_of(*found)
+
+
+def _pairs_of(n: int, owner: Any, *columns: int) -> Pairs:
+    """Give the core's columns a shape."""
     left, right, distances = (
         memory_array((owner, column), (n,), dtype)
         for column, dtype in zip(columns, ("<i8", "<i8", "<f8"), strict=True)
     )
     return Pairs(left, right, distances)
+
+
+def join_by_sketch(
+    model: "_core.Model",
+    left: NDArray[Any],
+    right: NDArray[Any] | None,
+    terms: JoinTerms,
+    width: int,
+    progress: Progress,
+    names: tuple[str, str, str],
+) -> Pairs:
+    """Join rows whose pairs a count-min sketch of so many counters admits."""
+    with reporting(progress, "similarity join") as report:
+        found = _core.sketch_join(
+            model,
+            left,
+            right,
+            terms.threshold,
+            terms.min_collisions,
+            width,
+            terms.strict,
+            terms.upper,
+            report,
+            names,
+        )
+    return _pairs_of(*found)
 
 
 def join_rows(

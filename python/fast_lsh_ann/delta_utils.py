@@ -36,7 +36,7 @@ __all__ = [
     "read_hash_scheme",
 ]
 
-_SAMPLE_ROWS = 65536
+_SAMPLE_VALUES = 1 << 20  # written at once, which Ctrl-C waits for
 
 
 # ---- reading --------------------------------------------------------------------------
@@ -255,8 +255,9 @@ def create_sample_delta(
     generator = np.random.default_rng(seed)
 
     def batches() -> Iterator[ArrowBatch]:
-        for start in range(0, max(n_vectors, 1), _SAMPLE_ROWS):
-            ids = np.arange(start, min(start + _SAMPLE_ROWS, n_vectors))
+        step = max(1, _SAMPLE_VALUES // dim)
+        for start in range(0, max(n_vectors, 1), step):
+            ids = np.arange(start, min(start + step, n_vectors))
             rows = generator.standard_normal((len(ids), dim), dtype=np.float32)
             batch = RecordBatch([("id", ids), ("embedding", rows)])
             yield batch.__arrow_c_array__()

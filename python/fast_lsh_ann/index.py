@@ -1,5 +1,6 @@
 """Rows kept for repeated searches, and exact searches without a model."""
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +20,7 @@ from fast_lsh_ann._inputs import (
     as_upper,
 )
 from fast_lsh_ann._invalid import KeptRows, OnInvalid, as_skip
+from fast_lsh_ann._log import logger
 from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._runtime import simd_info
 from fast_lsh_ann._search import (
@@ -80,6 +82,8 @@ class LSHIndex:
         self._ids = None if ids is None else as_ids(ids, len(rows))
         with self._kept.own_numbers():
             self._core = _core.index_new(model._core, self._kept.rows, 0, name)
+        if logger.isEnabledFor(logging.DEBUG):  # what it costs is paid by those who look
+            logger.debug("%r: %r, %r", self, self.explain(), self.memory_usage())
 
     @property
     def model(self) -> "BucketedRandomProjectionLSHModel":
@@ -476,7 +480,7 @@ class LSHIndex:
         -------
         dict
             "rows": the array it refers to.  "codes": a byte a coordinate and 4 a row.
-            "short_forms": where they pay.  "buckets": a byte a row and hash table, where
+            "short_forms": where they pay.  "buckets": a byte a row and hash, where
             that holds them.  "runs": rows sorted by bucket, for models that select
             little.  "index": all but the rows.
 

@@ -1,6 +1,5 @@
 """Delta tables larger than memory: hashing and joining them chunk by chunk."""
 
-import logging
 import tempfile
 import time
 from collections.abc import Generator, Mapping
@@ -19,13 +18,12 @@ from fast_lsh_ann._delta_processor import DeltaProcessor, report_rows
 from fast_lsh_ann._delta_read import EmbeddingReader, id_array
 from fast_lsh_ann._delta_write import write_batches
 from fast_lsh_ann._inputs import as_count
+from fast_lsh_ann._log import logger
 from fast_lsh_ann._progress import Progress, reporting
 from fast_lsh_ann.delta_utils import create_sample_delta
 from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
 
 __all__ = ["ChunkResult", "StreamingLSHProcessor", "benchmark_streaming"]
-
-_log = logging.getLogger("fast_lsh_ann")
 
 
 @dataclass(frozen=True, eq=False)
@@ -420,7 +418,7 @@ def benchmark_streaming(
         start = time.perf_counter()
         lsh.transform_to_delta(source, target)
         seconds = time.perf_counter() - start
-    _log.info(
+    logger.info(
         "hashed %d rows of dimension %d in %.3f s, in chunks of %d: %.0f rows/s",
         *(rows, dim, seconds, chunk_size, rows / seconds),
     )

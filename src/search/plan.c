@@ -5,7 +5,9 @@
 #include "lsh/hash.h"
 #include "lsh/model.h"
 
-enum { SAMPLE_ROWS = 2048, SAMPLE_QUERIES = 64 };
+/* A sample has at most 2048 rows, and fewer, down to 8, where their hashes would take
+   more multiply-adds than some tens of milliseconds: it is not polled. */
+enum { SAMPLE_ROWS = 2048, LEAST_ROWS = 8, SAMPLE_STEPS = 1 << 28, SAMPLE_QUERIES = 64 };
 
 /* Runs take 8 bytes a row and hash table: models that select more do without, also where
    a dense scan is slow. */
@@ -37,10 +39,17 @@ static double count_share(const fla_model *model, const int64_t *buckets, size_t
     return n > 1 ? (double)colliding / ((double)queries * (double)(n - 1)) : 1;
 }
 
+static size_t sample_rows(const fla_model *model, size_t rows)
+{
+    const size_t steps = model->dim * model->tables, most = SAMPLE_STEPS / steps;
+    const size_t wanted = most < LEAST_ROWS ? LEAST_ROWS : most;
+    return fla_size_min(rows, fla_size_min(wanted, SAMPLE_ROWS));
+}
+
 fla_status fla_plan_share(const fla_kernels *kernels, const fla_model *model,
                           const fla_matrix *rows, double *share)
 {
-    const size_t n = fla_size_min(rows->rows, SAMPLE_ROWS);
+    const size_t n = sample_rows(model, rows->rows);
     const size_t apart = rows->rows / n;
     /* The sample as a matrix of its own: every so many rows. */
     const fla_matrix sample = {rows->data, n,

@@ -7,7 +7,7 @@
 #include "lsh/hash.h"
 #include "lsh/model.h"
 
-enum { HASH_ROWS = 1024, DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
+enum { HASH_ROWS = 128, DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
 
 bool fla_runs_can_hold(size_t rows)
 {
@@ -45,7 +45,7 @@ static int compare(const int64_t *a, const int64_t *b, size_t hashes)
     return (a[k] > b[k]) - (a[k] < b[k]);
 }
 
-uint32_t fla_runs_rank(const fla_run_table *table, const int64_t *bucket)
+static uint32_t rank_of(const fla_run_table *table, const int64_t *bucket)
 {
     const size_t hashes = table->hashes;
     size_t low = 0, high = table->n;
@@ -59,6 +59,41 @@ uint32_t fla_runs_rank(const fla_run_table *table, const int64_t *bucket)
     const bool found =
         low < table->n && compare(table->buckets + low * hashes, bucket, hashes) == 0;
     return found ? (uint32_t)low : (uint32_t)table->n;
+}
+
+void fla_runs_rank(const fla_runs *runs, const int64_t *buckets, size_t n,
+                   uint32_t *ranks)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t t = 0; t < runs->n_tables; t++) {
+            *ranks++ = rank_of(&runs->tables[t], buckets);
+            buckets += runs->tables[t].hashes;
+        }
+    }
+}
+
+size_t fla_runs_first(const uint32_t *rows, size_t n, uint32_t row)
+{
+    size_t low = 0, high = n;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (rows[middle] < row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool fla_runs_total(const fla_run_table *table, const uint32_t *queries, uint64_t *total)
+{
+    for (size_t rank = 0; rank < table->n; rank++) {
+        const uint64_t rows = table->starts[rank + 1] - table->starts[rank];
+        if (rows * queries[rank] > INT64_MAX - *total)
+            return false;
+        *total += rows * queries[rank];
+    }
+    return true;
 }
 
 /* ---- building -------------------------------------------------------------------- */
@@ -102,7 +137,7 @@ static void sort_digit(const building *work, size_t function, uint64_t least,
 /* Order rows by one hash; those it does not tell apart stay as they are.  other is as
    much memory again. */
 static void sort_rows(const building *work, size_t function, uint32_t **order,
-                      uint32_t **other)
+                      uint32_t **other, fla_job *job, unsigned worker)
 {
     const size_t n = work->runs->rows, functions = work->functions;
     int64_t least = work->buckets[function], most = least;
@@ -113,6 +148,8 @@ static void sort_rows(const building *work, size_t function, uint32_t **order,
     }
     const uint64_t range = (uint64_t)most - (uint64_t)least;
     for (unsigned shift = 0; shift < 64 && range >> shift != 0; shift += DIGIT_BITS) {
+        if (fla_job_stopped(job, worker))
+            return;
         sort_digit(work, function, (uint64_t)least, shift, *order, *other);
         uint32_t *sorted = *other;
         *other = *order;
@@ -174,7 +211,7 @@ static void sort_task(fla_job *job, void *arg, size_t task, unsigned worker)
         order[i] = (uint32_t)i;
     size_t left = work->hashes; /* the first hash decides, so it comes last */
     while (room && left > 0 && !fla_job_stopped(job, worker))
-        sort_rows(work, task * work->hashes + --left, &order, &other);
+        sort_rows(work, task * work->hashes + --left, &order, &other, job, worker);
     if (room && left == 0) {
         table->order = order; /* ownership passes here */
         order = NULL;

@@ -37,8 +37,34 @@ fla_status fla_runs_build(fla_runs *runs, fla_context *context, fla_run *run,
                           const fla_model *model, const fla_matrix *rows);
 void fla_runs_clear(fla_runs *runs);
 
-/* The rank of a bucket, [hashes] numbers, in a table; its n when no row has it. */
-uint32_t fla_runs_rank(const fla_run_table *table, const int64_t *bucket);
+/*
+ * The ranks of other rows' buckets; a table's n where none of its rows has the bucket.
+ *
+ * buckets  [n x n_tables x hashes].
+ * ranks    [n x n_tables].
+ */
+void fla_runs_rank(const fla_runs *runs, const int64_t *buckets, size_t n,
+                   uint32_t *ranks);
+
+/* The rows of a rank in a table, ascending, and their number; none for a table's n. */
+static inline const uint32_t *fla_runs_rows(const fla_runs *runs, size_t table,
+                                            uint32_t rank, size_t *n)
+{
+    const fla_run_table *of = &runs->tables[table];
+    *n = rank < of->n ? of->starts[rank + 1] - of->starts[rank] : 0;
+    return *n > 0 ? of->order + of->starts[rank] : of->order;
+}
+
+/* The first of a run's rows that is a row or above it; n if none is. */
+size_t fla_runs_first(const uint32_t *rows, size_t n, uint32_t row);
+
+/*
+ * Add to *total how many rows queries meet in a table: of each run its rows times its
+ * queries.  False where that passes int64.
+ *
+ * queries  [n], of each rank.
+ */
+bool fla_runs_total(const fla_run_table *table, const uint32_t *queries, uint64_t *total);
 
 /* Bytes that runs of so many rows take, but for the distinct buckets. */
 uint64_t fla_runs_bytes(const fla_runs *runs);

@@ -78,6 +78,7 @@ void fla_scan_begin(fla_scan *scan, const fla_base *base, const fla_queries *que
     scan->row_rounding = 0;
     scan->float_tiles = 0;
     scan->estimate = false;
+    scan->sketch = NULL;
     scan->scored = 0;
     scan->lost = 0;
 }

@@ -22,7 +22,7 @@ from fast_lsh_ann import (
     BucketedRandomProjectionLSHModel,
     DeltaLSHProcessor,
 )
-from fast_lsh_ann.errors import InputTypeError, ParameterError
+from fast_lsh_ann.errors import BucketRangeError, InputTypeError, ParameterError
 
 SCHEMES: list[dict[str, Any]] = [
     {"projection": projection, "num_hashes_per_table": hashes}
@@ -105,21 +105,36 @@ def test_buckets_of_rows_of_any_size(
         if np.abs(values).max() < 2.0**62:
             found = model.transform(rows)
             assert_same_array(found, values.astype(np.int64), f"length {length}")
-        else:
-            with pytest.raises(fast_lsh_ann.errors.BucketRangeError, match="table"):
+        elif np.abs(values).max() > 2.0**64:
+            with pytest.raises(BucketRangeError, match="hash table"):
                 model.transform(rows)
+
+
+@every_scheme
+def test_a_bucket_beyond_int64_is_named_by_its_table(scheme: dict[str, Any]) -> None:
+    vectors, offsets = functions_of(scheme, 6, 8, 3, 1e-6)
+    rows = np.random.default_rng(4).standard_normal((400, 8))
+    values = oracle.projections(rows, vectors, 1e-6, offsets).reshape(400, -1)
+    sizes = np.sort(np.abs(values))
+    alone = (sizes[:, -2] < 0.6 * sizes[:, -1]) & (np.abs(values).argmax(axis=1) > 3)
+    row = int(np.flatnonzero(alone)[0])
+    table = int(np.abs(values[row]).argmax()) // scheme["num_hashes_per_table"]
+    model = BucketedRandomProjectionLSHModel(1e-6, 6, 3, 8, **scheme)
+    beyond = rows[row : row + 1] * (2.0**63.3 / sizes[row, -1])
+    with pytest.raises(BucketRangeError, match=f"of hash table {table} does not"):
+        model.transform(beyond)
 
 
 def test_rows_whose_sum_with_an_offset_overflows_are_named() -> None:
     """Both are finite: only the search of a fault or the bound could miss it."""
-    length = 1.7e308
-    model = BucketedRandomProjectionLSHModel(length, 60, 5, 1, projection="gaussian")
-    largest = int(np.argmax(model.offsets * (np.abs(model.random_vectors[:, 0]) > 0.5)))
-    rows = np.zeros((100, 1))
-    rows[70] = 1e308 / model.random_vectors[largest, 0]
-    assert np.isinf(1e308 + float(model.offsets[largest]))
+    model = BucketedRandomProjectionLSHModel(1.7e308, 2000, 5, 1, projection="gaussian")
+    steep = np.abs(model.random_vectors[:, 0])
+    largest = int(np.argmax(model.offsets * (steep > 0.7 * steep.max())))
+    rows = np.zeros((5_000, 1))  # so many that no sample has every other row
+    rows[71] = 0.45e308 / model.random_vectors[largest, 0]
+    assert np.isinf(0.45e308 + float(model.offsets[largest]))
     for call in (model.transform, model.index):
-        with pytest.raises(fast_lsh_ann.errors.BucketRangeError, match="row 70"):
+        with pytest.raises(BucketRangeError, match="row 71: bucket inf"):
             call(rows)
 
 

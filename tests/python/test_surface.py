@@ -51,6 +51,17 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "vectors_b": REQUIRED,
         "threshold": REQUIRED,
     },
+    BucketedRandomProjectionLSHModel.approx_similarity_join_cms: {
+        "vectors_a": REQUIRED,
+        "vectors_b": REQUIRED,
+        "threshold": REQUIRED,
+        "min_collisions": None,
+        "cms_width": None,
+    },
+    BucketedRandomProjectionLSHModel.analyze_similarity_join: {
+        "vectors_a": REQUIRED,
+        "vectors_b": REQUIRED,
+    },
     fast_lsh_ann.DeltaLSHProcessor: {
         "bucket_length": 2.0,
         "num_hash_tables": 5,
@@ -167,6 +178,10 @@ KEYWORDS: dict[Any, dict[str, Any]] = {
     },
     BucketedRandomProjectionLSHModel.approx_similarity_join: {
         "min_collisions": 1,
+        "strict": False,
+        "self_pairs": "all",
+    },
+    BucketedRandomProjectionLSHModel.approx_similarity_join_cms: {
         "strict": False,
         "self_pairs": "all",
     },

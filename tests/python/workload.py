@@ -41,6 +41,9 @@ def checksum(n: int = 3_000) -> str:
         index = model.index(base)
         digest.update(model.random_vectors.tobytes() + model.offsets.tobytes())
         digest.update(model.transform(base).tobytes())
+        digest.update(repr(model.analyze_similarity_join(base, queries)).encode())
+        triples = model.approx_similarity_join_cms(base, queries, 5.0)
+        digest.update(np.array(triples).tobytes())
         for exact in (False, True):
             found = index.nearest_neighbors(queries, 10, exact=exact)
             digest.update(found.indices.tobytes() + found.distances.tobytes())
