@@ -52,7 +52,7 @@ def open_table(
     TableNotFoundError
         If there is no Delta table at `path`.
     SparkVectorColumnError
-        If the table has a Spark ML vector column.
+        If the table has a Spark ML vector column, which deltalake does not open.
     ParameterError, InputTypeError
         If `version` is negative, a moment without an offset, or of another type.
     DeltaError

@@ -86,7 +86,7 @@ class EmbeddingReader:
     path, version, storage_options
         As for :func:`open_table`.
     embedding_column : str
-        A column of arrays of floats or whole numbers, or of Spark ML vectors.
+        A column of arrays of floats or integers, or of Spark ML vectors.
     id_column : str or None
         A column of any type without nulls, or None for row numbers.
 

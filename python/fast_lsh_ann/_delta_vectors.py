@@ -8,7 +8,6 @@ nothing at hand writes a checkpoint; so its versions count from there.
 
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,22 +22,15 @@ from fast_lsh_ann._delta import (
     checked_version,
     is_local,
     location,
-    no_such_version,
     open_table,
     vector_advice,
 )
 from fast_lsh_ann._delta_actions import moved_action
-from fast_lsh_ann.errors import DeltaError, FastLSHError, SparkVectorColumnError
+from fast_lsh_ann._delta_log import DeltaLog
+from fast_lsh_ann.errors import FastLSHError, SparkVectorColumnError
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
-
-_COMMIT = re.compile(r"(\d{20})\.json")
-# One file, a part of several, or the V2 form with a UUID: Delta protocol, "Checkpoints".
-_CHECKPOINT = re.compile(
-    r"(\d{20})\.checkpoint(?:\.\d{10}\.(\d{10})\.parquet|(?:\.[0-9a-f-]{36})?"
-    r"\.(?:parquet|json))"
-)
 
 # VectorUDT.sqlType in Spark's source: name, type, type of elements.
 _VECTOR_FIELDS = [
@@ -102,7 +94,7 @@ def _open_copy(uri: str, wanted: int | datetime | None) -> PinnedTable:
 
     folder = Path(location(uri))
     try:
-        log = _Log(folder / "_delta_log")
+        log = DeltaLog(folder / "_delta_log")
         version = log.resolve(wanted, uri)
         with tempfile.TemporaryDirectory(prefix="fast_lsh_ann_") as copy:
             (Path(copy) / "_delta_log").mkdir()
@@ -124,100 +116,6 @@ def _write_commit(
         for action in actions:
             if moved := moved_action(action, folder):
                 file.write(json.dumps(moved) + "\n")
-
-
-class _Log:
-    """What is in the folder of a log, as far as reading needs it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._commits: set[int] = set()
-        checkpoints: dict[int, list[Path]] = {}
-        for file in sorted(folder.iterdir()):
-            if found := _COMMIT.fullmatch(file.name):
-                self._commits.add(int(found[1]))
-            elif found := _CHECKPOINT.fullmatch(file.name):
-                checkpoints.setdefault(int(found[1]), []).append(file)
-        self._checkpoints = {
-            version: files
-            for version, found_files in checkpoints.items()
-            if (files := _complete(found_files))
-        }
-
-    def resolve(self, wanted: int | datetime | None, uri: str) -> int:
-        """Give the number of the version that was asked for."""
-        versions = sorted(self._commits | self._checkpoints.keys())
-        newest = versions[-1]
-        if isinstance(wanted, int) and wanted > newest:
-            raise no_such_version(uri, wanted, newest)
-        if not isinstance(wanted, datetime):
-            return newest if wanted is None else wanted
-        moment = int(wanted.timestamp() * 1000)
-        until = [v for v in sorted(self._commits) if self._written(v) <= moment]
-        # As deltalake does with a moment before the first commit.
-        return until[-1] if until else versions[0]
-
-    def _commit_file(self, version: int) -> Path:
-        return self._folder / f"{version:020}.json"
-
-    def _written(self, version: int) -> int:
-        """Milliseconds since 1970 at which a version was committed."""
-        file = self._commit_file(version)
-        with file.open(encoding="utf-8") as lines:
-            first = json.loads(next(lines)).get("commitInfo", {})
-        in_commit: int | None = first.get("inCommitTimestamp")
-        return in_commit or file.stat().st_mtime_ns // 1_000_000
-
-    def commits(self, version: int) -> Iterator[Iterator[dict[str, Any]]]:
-        """Give the actions of a checkpoint, if there is one, and of the commits after."""
-        base = max((v for v in self._checkpoints if v <= version), default=-1)
-        if base >= 0:
-            yield self._checkpoint_actions(self._checkpoints[base])
-        for number in range(base + 1, version + 1):
-            if number not in self._commits:
-                raise DeltaError(
-                    f"version {version} cannot be put together: the log in "
-                    f"{str(self._folder)!r} has no commit {number}, and no checkpoint "
-                    f"after it"
-                )
-            yield _json_actions(self._commit_file(number))
-
-    def _checkpoint_actions(self, files: list[Path]) -> Iterator[dict[str, Any]]:
-        for file in files:
-            for action in _file_actions(file):
-                if sidecar := action.get("sidecar"):
-                    yield from _file_actions(self._folder / "_sidecars" / sidecar["path"])
-                else:
-                    yield action
-
-
-def _complete(files: list[Path]) -> list[Path]:
-    """Give the files of one whole checkpoint among those of its version, or none."""
-    for file in files:
-        found = _CHECKPOINT.fullmatch(file.name)
-        parts = found[2] if found else None
-        if parts is None:
-            return [file]
-        together = [f for f in files if f.name.endswith(f".{parts}.parquet")]
-        if len(together) == int(parts):
-            return together
-    return []
-
-
-def _file_actions(file: Path) -> Iterator[dict[str, Any]]:
-    return _json_actions(file) if file.suffix == ".json" else _parquet_actions(file)
-
-
-def _json_actions(file: Path) -> Iterator[dict[str, Any]]:
-    with file.open(encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
-
-
-def _parquet_actions(file: Path) -> Iterator[dict[str, Any]]:
-    import polars as pl
-
-    frame = pl.read_parquet(file, glob=False)
-    yield from frame.iter_rows(named=True)
 
 
 def is_vector(kind: Any) -> bool:

@@ -60,7 +60,7 @@ def read_delta_embeddings(
     path : str or path-like
         A folder, or the URI of an object store.
     embedding_column : str
-        A column of type array<float> or array<double>.
+        A column of arrays of floats or integers, or of Spark ML vectors.
     id_column : str, optional
         A column of any type without nulls.
     version : int, str or datetime, optional
@@ -72,7 +72,8 @@ def read_delta_embeddings(
     Returns
     -------
     embeddings : ndarray
-        `[n, dim]`, float32, or float64 for array<double>; `[0, 0]` for an empty table.
+        `[n, dim]`, float32 for elements of float, byte and short, else float64; `[0, 0]`
+        for an empty table.
     ids : ndarray or None
         `[n]`, int64 for integer ids, else Python objects; None without `id_column`.
 
@@ -120,7 +121,7 @@ def read_delta_embeddings_chunked(
     Yields
     ------
     embeddings : ndarray
-        `[n, dim]`, float32, or float64 for array<double>.
+        `[n, dim]`, of the type that :func:`read_delta_embeddings` gives.
     ids : ndarray or None
         `[n]`, int64 for integer ids, else Python objects; None without `id_column`.
     start : int
