@@ -10,7 +10,6 @@ import answers
 import data
 import entrants
 import environments
-import fast_lsh_ann
 import memory
 import numpy as np
 import oracle
