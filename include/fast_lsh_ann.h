@@ -759,6 +759,20 @@ FLA_API FLA_CHECKED fla_status fla_arrow_import_rows(const struct ArrowSchema *s
                                                      fla_matrix *view, fla_error *err);
 
 /*
+ * View an array of vectors as fla_arrow_import_rows does, but with rows at fault, those
+ * of FLA_ERR_ROW, as NaN.  Numbers that are NaN or infinite stay what they are.
+ *
+ * dim   length of the rows wanted; 0: that of the first row without a fault whose numbers
+ *       are finite.
+ * view  dim is 0, and there is no data, when there is no such row.
+ *
+ * Returns as fla_arrow_import_rows, but for FLA_ERR_ROW and FLA_ERR_ARGUMENT.
+ */
+FLA_API FLA_CHECKED fla_status fla_arrow_import_rows_filled(
+    const struct ArrowSchema *schema, struct ArrowArray *array, size_t dim,
+    fla_arrow_memory **out, fla_matrix *view, fla_error *err);
+
+/*
  * View an array of one number a row as a matrix of one row, in place or copied as rows
  * are.
  *
@@ -769,6 +783,11 @@ FLA_API FLA_CHECKED fla_status fla_arrow_import_numbers(const struct ArrowSchema
                                                         struct ArrowArray *array,
                                                         fla_arrow_memory **out,
                                                         fla_matrix *view, fla_error *err);
+
+/* View an array of numbers as fla_arrow_import_numbers does, with NaN for nulls. */
+FLA_API FLA_CHECKED fla_status fla_arrow_import_numbers_filled(
+    const struct ArrowSchema *schema, struct ArrowArray *array, fla_arrow_memory **out,
+    fla_matrix *view, fla_error *err);
 
 typedef enum fla_ids_kind {
     FLA_IDS_INT64,

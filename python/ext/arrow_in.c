@@ -284,8 +284,10 @@ PyObject *ext_view_rows(PyObject *module, PyObject *args)
     PyObject *schemas, *arrays;
     long long first_row;
     const char *name;
+    Py_ssize_t fill_dim = -1; /* negative: rows at fault are an error */
     taken_column column;
-    if (!PyArg_ParseTuple(args, "OOLs", &schemas, &arrays, &first_row, &name) ||
+    if (!PyArg_ParseTuple(args, "OOLs|n", &schemas, &arrays, &first_row, &name,
+                          &fill_dim) ||
         take_column(module, schemas, arrays, &column) < 0)
         return NULL;
     fla_arrow_memory *memory;
@@ -293,8 +295,12 @@ PyObject *ext_view_rows(PyObject *module, PyObject *args)
     fla_error err;
     fla_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = fla_arrow_import_rows(&column.schema, &column.array, first_row, &memory,
-                                   &view, &err);
+    if (fill_dim < 0)
+        status = fla_arrow_import_rows(&column.schema, &column.array, first_row, &memory,
+                                       &view, &err);
+    else
+        status = fla_arrow_import_rows_filled(&column.schema, &column.array,
+                                              (size_t)fill_dim, &memory, &view, &err);
     Py_END_ALLOW_THREADS
     put_back(&column);
     if (status != FLA_OK)
@@ -310,8 +316,9 @@ PyObject *ext_view_numbers(PyObject *module, PyObject *args)
 {
     PyObject *schemas, *arrays;
     const char *name;
+    int fill = 0;
     taken_column column;
-    if (!PyArg_ParseTuple(args, "OOs", &schemas, &arrays, &name) ||
+    if (!PyArg_ParseTuple(args, "OOs|p", &schemas, &arrays, &name, &fill) ||
         take_column(module, schemas, arrays, &column) < 0)
         return NULL;
     fla_arrow_memory *memory;
@@ -319,8 +326,8 @@ PyObject *ext_view_numbers(PyObject *module, PyObject *args)
     fla_error err;
     fla_status status;
     Py_BEGIN_ALLOW_THREADS
-    status =
-        fla_arrow_import_numbers(&column.schema, &column.array, &memory, &view, &err);
+    status = (fill ? fla_arrow_import_numbers_filled : fla_arrow_import_numbers)(
+        &column.schema, &column.array, &memory, &view, &err);
     Py_END_ALLOW_THREADS
     put_back(&column);
     if (status != FLA_OK)

@@ -1,12 +1,13 @@
 """Arrays of real numbers out of anything that NumPy reads, and out of DLPack."""
 
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fast_lsh_ann.errors import InputTypeError, InvalidVectorError
+from fast_lsh_ann.errors import DimensionError, InputTypeError, InvalidVectorError
 
 # Device types of DLPack whose memory the CPU reads: its own, and what is pinned or
 # managed for CUDA and ROCm.
@@ -70,6 +71,38 @@ def as_numbers(array: NDArray[Any], values: object, name: str) -> NDArray[Any]:
             f"{type(values).__name__} of dtype {array.dtype}"
         )
     return array
+
+
+def filled_rows(values: Any, name: str) -> NDArray[np.float64]:
+    """Give rows of which some are missing, ragged or miss an element; those are NaN.
+
+    Right is the length of the first row whose numbers are all there and finite; without
+    such a row the array is `[n, 0]`.  Errors are those of `as_numbers` for a row.
+    """
+    nested = values if isinstance(values, Sequence) else as_array(values, name)
+    rows = [_filled_row(row, f"{name}: row {i}") for i, row in enumerate(nested)]
+    usable = [row for row in rows if row is not None]
+    dim = next((len(row) for row in usable if len(row) and np.isfinite(row).all()), 0)
+    filled = np.full((len(rows), dim), np.nan)
+    for place, row in zip(filled, rows, strict=True):
+        if row is not None and len(row) == dim:
+            place[:] = row
+    return filled
+
+
+def _filled_row(values: Any, name: str) -> NDArray[Any] | None:
+    """Give a row, or None for one that is missing or at fault."""
+    if is_missing(values):
+        return None
+    try:
+        row = as_numbers(as_array(values, name), values, name)
+    except InvalidVectorError:
+        return None
+    if row.ndim != 1:
+        raise DimensionError(
+            f"{name}: wanted a 1-D array [dim], got {row.ndim}-D of shape {row.shape}"
+        )
+    return row
 
 
 def is_missing(value: object) -> bool:

@@ -61,7 +61,7 @@ class ArrowColumn:
     def __arrow_c_array__(self, requested_schema: object | None = None) -> ArrowBatch:
         return self._take()
 
-    def view_rows(self, first_row: int, name: str) -> NDArray[Any]:
+    def view_rows(self, first_row: int, name: str, fill_dim: int = -1) -> NDArray[Any]:
         """View a column of lists as a 2-D array, without a copy where the layout allows.
 
         Parameters
@@ -70,6 +70,9 @@ class ArrowColumn:
             Number of the column's first row, for errors.
         name : str
             What errors call the column.
+        fill_dim : int
+            With 0 or more, rows at fault become NaN: those that are not so long, or for 0
+            not as long as the first whose numbers are all there and finite.
 
         Raises
         ------
@@ -79,7 +82,9 @@ class ArrowColumn:
             If a row is null, holds a null, or is longer or shorter than the first.
         """
         schema, array = self._take()
-        memory, rows, dim, dtype = _core.view_rows(schema, array, first_row, name)
+        memory, rows, dim, dtype = _core.view_rows(
+            schema, array, first_row, name, fill_dim
+        )
         return memory_array(memory, (rows, dim), dtype)
 
     def _take(self) -> ArrowBatch:

@@ -107,10 +107,13 @@ class _Source:
         return pair
 
 
-def arrow_rows(source: Any, name: str) -> NDArray[Any]:
+def arrow_rows(source: Any, name: str, fill: bool = False) -> NDArray[Any]:
     """Read a column of vectors, or a table of numbers, as a 2-D array of floats.
 
     One chunk of aligned float32 or float64 is viewed where it is, all else is copied.
+    With `fill`, rows that InvalidVectorError would be about are NaN, and right is the
+    length of the first row whose numbers are all there and finite; without such a row the
+    array is `[n, 0]`.
 
     Raises
     ------
@@ -125,9 +128,30 @@ def arrow_rows(source: Any, name: str) -> NDArray[Any]:
     """
     opened = _Source(source, name)
     scalars = opened.is_table_of_scalars()
-    blocks = _scalar_blocks(opened) if scalars else _vector_blocks(opened)
+    if scalars:
+        blocks = _scalar_blocks(opened, fill)
+    elif fill:
+        blocks = _filled_blocks(opened)
+    else:
+        blocks = _vector_blocks(opened)
     views = [block for block in blocks if len(block)]
     return _joined(views) if views else np.empty((0, 0), dtype=np.float32)
+
+
+def _filled_blocks(source: _Source) -> Iterator[NDArray[Any]]:
+    """View a column of vectors chunk by chunk, rows at fault as NaN."""
+    width = unusable = 0
+    for schema, array in source.column():
+        memory, rows, dim, dtype = _core.view_rows(schema, array, 0, source.name, width)
+        if dim == 0:
+            unusable += rows
+            continue
+        if width == 0:  # the width of the rows so far is known only now
+            yield np.full((unusable, dim), np.nan, dtype=dtype)
+            unusable = 0
+        width = dim
+        yield memory_array(memory, (rows, dim), dtype)
+    yield np.empty((unusable, width))
 
 
 def _vector_blocks(source: _Source) -> Iterator[NDArray[Any]]:
@@ -146,7 +170,7 @@ def _vector_blocks(source: _Source) -> Iterator[NDArray[Any]]:
         row += rows
 
 
-def _scalar_blocks(source: _Source) -> Iterator[NDArray[Any]]:
+def _scalar_blocks(source: _Source, fill: bool) -> Iterator[NDArray[Any]]:
     """Lay out a table of numbers batch by batch, a column a coordinate."""
     row = 0
     for columns in source.batches():
@@ -156,7 +180,7 @@ def _scalar_blocks(source: _Source) -> Iterator[NDArray[Any]]:
         ):
             name = f"{source.name}: column {column!r}"
             try:
-                memory, count, dtype = _core.view_numbers(schema, array, name)
+                memory, count, dtype = _core.view_numbers(schema, array, name, fill)
             except InvalidVectorError as error:
                 at = row + error.column
                 raise bad_row(f"{name}: row {at} is null", at, place) from None

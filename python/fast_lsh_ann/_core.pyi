@@ -200,13 +200,19 @@ def take_columns(
 def array_length(array: ArrowArray, /) -> int: ...
 
 # Move a column of vectors out of its capsule: memory, rows, dim, "<f4" or "<f8".
+# With a `fill_dim` of 0 or more, rows at fault are NaN: fla_arrow_import_rows_filled.
 def view_rows(
-    schema: ArrowSchema, array: ArrowArray, first_row: int, name: str, /
+    schema: ArrowSchema,
+    array: ArrowArray,
+    first_row: int,
+    name: str,
+    fill_dim: int = -1,
+    /,
 ) -> tuple[Memory, int, int, str]: ...
 
 # The same for a column of numbers: memory, how many, "<f4" or "<f8".
 def view_numbers(
-    schema: ArrowSchema, array: ArrowArray, name: str, /
+    schema: ArrowSchema, array: ArrowArray, name: str, fill: bool = False, /
 ) -> tuple[Memory, int, str]: ...
 
 # The same for ids: memory, how many, "<i8" or "<u8"; or texts.

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from fast_lsh_ann._threads import call_in_thread
 from fast_lsh_ann.errors import (
@@ -60,14 +60,14 @@ def open_table(
     MissingDependencyError
         If deltalake is not installed.
     """
-    uri = os.fspath(path)
+    uri = as_uri(path)
     wanted = checked_version(version)
+    options = as_options(storage_options)
     require_delta()
 
     def load() -> "DeltaTable":
         from deltalake import DeltaTable
 
-        options = dict(storage_options) if storage_options else None
         table = DeltaTable(uri, storage_options=options)
         if isinstance(wanted, int) and wanted > table.version():
             raise no_such_version(uri, wanted, table.version())
@@ -76,6 +76,40 @@ def open_table(
         return table
 
     return call_delta(load, uri)
+
+
+def as_uri(path: Any) -> str:
+    """Give a table's path as a string.
+
+    Raises
+    ------
+    InputTypeError
+        If it is neither a string nor path-like.
+    ParameterError
+        If it is empty, or holds a NUL, which deltalake would drop.
+    """
+    uri = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(uri, str):
+        raise InputTypeError(
+            f"the path of a table must be a str or path-like, got {type(path).__name__}"
+        )
+    if uri == "" or "\0" in uri:
+        raise ParameterError(f"the path of a table is empty or holds a NUL: {uri!r}")
+    return uri
+
+
+def as_options(storage_options: Any) -> dict[str, str] | None:
+    """Give the settings of a store; InputTypeError unless they map str to str."""
+    if storage_options is None:
+        return None
+    if isinstance(storage_options, Mapping):
+        options = dict(storage_options)
+        if all(isinstance(part, str) for item in options.items() for part in item):
+            return options or None
+    raise InputTypeError(
+        "storage_options must map str to str, as {'AWS_REGION': 'eu-west-1'}, got "
+        f"{type(storage_options).__name__}"
+    )
 
 
 def checked_version(version: Version) -> int | datetime | None:
@@ -122,7 +156,7 @@ def is_local(path: TablePath) -> bool:
 
 def location(path: TablePath) -> str:
     """Give one text for all the ways to write a table's place."""
-    uri = os.fspath(path)
+    uri = as_uri(path)
     if not is_local(uri):
         return uri.rstrip("/")
     return str(Path(uri.removeprefix("file://")).resolve())

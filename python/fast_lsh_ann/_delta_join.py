@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._delta_read import EmbeddingBatch, EmbeddingReader
+from fast_lsh_ann._delta_scheme import prefixed
 from fast_lsh_ann._progress import Report
 from fast_lsh_ann._search import (
     JoinSides,
@@ -70,17 +71,23 @@ class TableJoin:
                 self._check_same_dim()
                 yield self._list(left, right, index) if index is not None else []
                 if report is not None:
-                    done = left.first_row + len(left.rows)
+                    done = left.rows_done
                     report(done, max(done, self._left.rows_at_most))
+
+    def metadata(self) -> dict[str, str]:
+        """Tell a commit of the pairs how many rows of each table were left out."""
+        left, right = self._left.count_skipped(), self._right.count_skipped()
+        return prefixed({"skipped_rows_a": left, "skipped_rows_b": right})
 
     def count(self, report: Report | None) -> int:
         """Count the pairs; a chunk of either table is held."""
         total = 0
         with closing(self._meetings(report)) as meetings:
             for _, index, right in meetings:
-                rows, first_row = right.rows, right.first_row
-                sides = JoinSides(index, rows, False, self._right.name, first_row)
-                total += count_pairs(sides, self._terms, False)
+                name = self._right.name
+                sides = JoinSides(index, right.rows, False, name, right.place)
+                with right.table_numbers():
+                    total += count_pairs(sides, self._terms, False)
         return total
 
     def frames(self, report: Report | None) -> Generator["pl.DataFrame", None, None]:
@@ -141,8 +148,9 @@ class TableJoin:
     def _list(
         self, left: EmbeddingBatch, right: EmbeddingBatch, index: "_core.Index"
     ) -> IdPairs:
-        sides = JoinSides(index, left.rows, True, self._left.name, left.first_row)
-        pairs = join_index(sides, self._terms, False)
+        sides = JoinSides(index, left.rows, True, self._left.name, left.place)
+        with left.table_numbers():
+            pairs = join_index(sides, self._terms, False)
         found: IdPairs = []
         for start in range(0, len(pairs), _BLOCK_PAIRS):
             block = slice(start, start + _BLOCK_PAIRS)
@@ -157,9 +165,10 @@ class TableJoin:
     def _index(self, reader: EmbeddingReader, batch: EmbeddingBatch) -> "_core.Index":
         if self._model is None:
             self._model = self._make_model(reader)
-        return _core.index_new(
-            self._model._core, batch.rows, batch.first_row, reader.name
-        )
+        with batch.table_numbers():
+            return _core.index_new(
+                self._model._core, batch.rows, batch.place, reader.name
+            )
 
     def _check_same_dim(self) -> None:
         left, right = self._left, self._right

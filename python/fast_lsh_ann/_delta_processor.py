@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import ArrowBatch, frame_batch
-from fast_lsh_ann._delta import TablePath, Version, location, refuse_input
+from fast_lsh_ann._delta import TablePath, Version, as_options, location, refuse_input
 from fast_lsh_ann._delta_join import TableJoin
 from fast_lsh_ann._delta_read import EmbeddingBatch, EmbeddingReader
 from fast_lsh_ann._delta_scheme import HashScheme, prefixed, read_hash_scheme
 from fast_lsh_ann._delta_write import VectorLayout, write_batches
 from fast_lsh_ann._inputs import as_threshold
+from fast_lsh_ann._invalid import OnInvalid, as_skip
 from fast_lsh_ann._progress import Progress, Report, reporting
 from fast_lsh_ann.errors import DimensionError, ParameterError
 from fast_lsh_ann.model import (
@@ -53,7 +54,7 @@ class DeltaProcessor:
         dim: int | None = None,
     ) -> None:
         self._lsh = lsh
-        self._storage_options = dict(storage_options) if storage_options else None
+        self._storage_options = as_options(storage_options)
         self._dim = dim
 
     @property
@@ -122,11 +123,13 @@ class DeltaProcessor:
         embedding_column: str,
         id_column: str | None,
         version: Version,
+        on_invalid: OnInvalid,
     ) -> EmbeddingReader:
         return EmbeddingReader(
             path,
             embedding_column,
             id_column,
+            skip=as_skip(on_invalid),
             version=version,
             storage_options=self._storage_options,
         )
@@ -151,9 +154,10 @@ class DeltaProcessor:
             for chunk in chunks:
                 model = model or self._model(reader)
                 hashes = np.empty((len(chunk.rows), *model._hash_shape), dtype=np.int64)
-                _core.model_hash(
-                    model._core, chunk.rows, chunk.first_row, hashes, None, reader.name
-                )
+                with chunk.table_numbers():
+                    _core.model_hash(
+                        model._core, chunk.rows, chunk.place, hashes, None, reader.name
+                    )
                 yield chunk, hashes
 
     def _hash_frames(
@@ -165,9 +169,8 @@ class DeltaProcessor:
                 yield _hash_frame(hashes, chunk.ids), chunk
                 report_rows(report, chunk, reader)
         if reader.dim is None:
-            no_rows = np.empty((0, 1), dtype=reader.dtype)
-            nothing = EmbeddingBatch(0, no_rows, reader.empty_ids())
-            no_hashes = self._lsh.create_model(1).transform(no_rows)
+            nothing = reader.no_rows(1)
+            no_hashes = self._lsh.create_model(1).transform(nothing.rows)
             yield _hash_frame(no_hashes, nothing.ids), nothing
 
     def _hash_to_table(
@@ -183,6 +186,7 @@ class DeltaProcessor:
         The embeddings come along under a name, if one is given.
         """
         refuse_input(output_path, reader.uri)
+        skipped = reader.count_skipped()
         shape = self._lsh.create_model(1)._hash_shape
         plain = [*_hash_names(shape), "id"]
         if embedding_column is not None and embedding_column.lower() in plain:
@@ -203,13 +207,13 @@ class DeltaProcessor:
             write_batches(
                 output_path,
                 chain([first], batches),
-                metadata=self._metadata(reader),
+                metadata=self._metadata(reader, skipped),
                 vectors=VectorLayout(plain, width) if embedding_column else None,
                 storage_options=self._storage_options,
             )
 
-    def _metadata(self, reader: EmbeddingReader) -> dict[str, str]:
-        scheme = HashScheme.of(self._lsh, reader.dim)
+    def _metadata(self, reader: EmbeddingReader, skipped: int) -> dict[str, str]:
+        scheme = HashScheme.of(self._lsh, reader.dim, skipped)
         source = {"source": reader.uri, "source_version": reader.version}
         return {**scheme.metadata(), **prefixed(source)}
 
@@ -221,14 +225,16 @@ class DeltaProcessor:
         id_column: str | None,
         chunk_size: int,
         versions: tuple[Version, Version],
+        on_invalid: OnInvalid,
     ) -> TableJoin:
         """Open the tables of a join; one table, of no given versions, at one version."""
         limit = as_threshold(threshold)
-        left = self._reader(paths[0], embedding_column, id_column, versions[0])
+        columns = (embedding_column, id_column)
+        left = self._reader(paths[0], *columns, versions[0], on_invalid)
         pinned = versions[1]
         if versions == (None, None) and location(paths[0]) == location(paths[1]):
             pinned = left.version
-        right = self._reader(paths[1], embedding_column, id_column, pinned)
+        right = self._reader(paths[1], *columns, pinned, on_invalid)
         return TableJoin(left, right, self._model, limit, chunk_size)
 
 
@@ -263,5 +269,5 @@ def report_rows(
 ) -> None:
     """Report that a table was worked through up to the end of a chunk."""
     if report is not None:
-        done = chunk.first_row + len(chunk.rows)
+        done = chunk.rows_done
         report(done, max(done, reader.rows_at_most))

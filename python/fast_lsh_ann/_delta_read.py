@@ -1,9 +1,8 @@
 """Reading the embeddings of a Delta table as a stream of one pinned version."""
 
-import os
 import sys
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann._arrow import ArrowColumn, StreamBatches
-from fast_lsh_ann._delta import TablePath, Version, call_delta
+from fast_lsh_ann._delta import TablePath, Version, as_uri, call_delta
 from fast_lsh_ann._delta_vectors import is_vector, open_pinned
+from fast_lsh_ann._invalid import KeptRows, own_numbers
 from fast_lsh_ann._log import logger
 from fast_lsh_ann._threads import prefetch
 from fast_lsh_ann.errors import (
@@ -51,31 +51,48 @@ _DTYPES: dict[str | None, Any] = {
 
 @dataclass(frozen=True)
 class EmbeddingBatch:
-    """Some consecutive rows of a table.
+    """Some rows of a table, in its order, with none between them but invalid ones.
 
     Attributes
     ----------
-    first_row : int
-        Number of the first row in the order of the pinned version.
+    place : int
+        How many valid rows come before.
     rows : ndarray
         float32 or float64, `[n, dim]`; every value is finite.
+    numbers : ndarray of int64, [n]
+        Numbers of the rows in the order of the pinned version.
     ids : polars.Series
         One id a row; row numbers where no id column was asked for.
     """
 
-    first_row: int
+    place: int
     rows: NDArray[Any]
+    numbers: NDArray[np.int64]
     ids: "pl.Series"
+
+    @property
+    def first_row(self) -> int:
+        """Number of the first row."""
+        return int(self.numbers[0]) if len(self.numbers) else 0
+
+    @property
+    def rows_done(self) -> int:
+        """Rows of the table up to and with the last one, invalid ones among them."""
+        return int(self.numbers[-1]) + 1 if len(self.numbers) else 0
 
     def part(self, start: int, most: int) -> "EmbeddingBatch":
         """Give some of the rows, without a copy."""
-        rows = self.rows[start : start + most]
-        ids = self.ids.slice(start, len(rows))
-        return EmbeddingBatch(self.first_row + start, rows, ids)
+        cut = slice(start, start + most)
+        ids = self.ids.slice(start, most)
+        return EmbeddingBatch(self.place + start, self.rows[cut], self.numbers[cut], ids)
 
-    def ids_of(self, rows: NDArray[np.int64]) -> "pl.Series":
-        """Give the ids of rows that are named by their numbers in the table."""
-        return self.ids.gather(rows - self.first_row)
+    def ids_of(self, places: NDArray[np.int64]) -> "pl.Series":
+        """Give the ids of rows that are named by their places."""
+        return self.ids.gather(places - self.place)
+
+    def table_numbers(self) -> AbstractContextManager[None]:
+        """Have errors that name rows by their places name them by their numbers."""
+        return own_numbers(self.numbers, self.place)
 
 
 class EmbeddingReader:
@@ -89,6 +106,9 @@ class EmbeddingReader:
         A column of arrays of floats or integers, or of Spark ML vectors.
     id_column : str or None
         A column of any type without nulls, or None for row numbers.
+    skip : bool
+        Leave invalid rows out: those that are null, hold null, NaN or infinity, or are of
+        another length than the first valid row.
 
     Attributes
     ----------
@@ -98,6 +118,8 @@ class EmbeddingReader:
         Whether only this reader opens the table, for it holds Spark ML vectors.
     rows_at_most : int
         Rows of the table, and those that deletion vectors hide.
+    skipped : int
+        Rows left out so far by the last reading of the table.
 
     Raises
     ------
@@ -115,10 +137,11 @@ class EmbeddingReader:
         embedding_column: str,
         id_column: str | None,
         *,
+        skip: bool = False,
         version: Version = None,
         storage_options: Mapping[str, str] | None = None,
     ) -> None:
-        self.uri = os.fspath(path)
+        self.uri = as_uri(path)
         pinned = open_pinned(path, version=version, storage_options=storage_options)
         self._table = pinned.table
         self.version = pinned.version
@@ -130,6 +153,9 @@ class EmbeddingReader:
         self.dtype = self._embedding_dtype()
         self.dim: int | None = None
         self.rows_at_most: int = call_delta(self._table.count, self.uri)
+        self.skipped = 0
+        self._skip = skip
+        self._told = False
         logger.info(
             "%s: version %d, %d rows at most", self.name, self.version, self.rows_at_most
         )
@@ -183,24 +209,42 @@ class EmbeddingReader:
         """
         stream = call_delta(self._query, self.uri)
         channel = prefetch(lambda: StreamBatches(stream), _BATCHES_AHEAD)
-        first_row, dim = 0, 0
+        row = self.skipped = 0
         try:
             while (columns := self._receive(channel)) is not None:
-                batch = self._view(columns, first_row)
-                if len(batch.rows) == 0:
-                    continue
-                width = batch.rows.shape[1]
-                if width == 0:
-                    raise self._bad_row(first_row, "has no elements")
-                dim = dim or width
-                if width != dim:
-                    fault = f"has {width} elements, row 0 has {dim}"
-                    raise self._bad_row(first_row, fault)
-                self.dim = dim
-                yield batch
-                first_row += len(batch.rows)
+                count = len(columns[0])
+                batch = self._view(columns, row)
+                row += count
+                self.skipped += count - len(batch.rows)
+                if len(batch.rows):
+                    self.dim = batch.rows.shape[1]
+                    yield batch
         finally:
             channel.cancel()
+        self._tell_skipped(row)
+
+    def _tell_skipped(self, rows: int) -> None:
+        """Log what was left out, once for a table that is read again and again."""
+        if self.skipped and not self._told:
+            logger.warning(
+                "%s: %d of %d rows are left out: they are null, hold null, NaN or "
+                "infinity, or are of another length than the first valid row",
+                *(self.name, self.skipped, rows),
+            )
+            self._told = True
+
+    def count_skipped(self) -> int:
+        """Count the rows to be left out, by reading the table if there may be any."""
+        if self._skip:
+            with closing(self.batches()) as batches:
+                for _ in batches:
+                    pass
+        return self.skipped
+
+    @property
+    def names_rows(self) -> bool:
+        """Whether ids come along: places do not name rows where some are left out."""
+        return self._id is not None or self._skip
 
     def chunks(self, size: int) -> Generator[EmbeddingBatch, None, None]:
         """Read the table in its fixed order, `size` rows at a time; the rest at the end.
@@ -222,7 +266,12 @@ class EmbeddingReader:
             found = next(chunks, None)
         if found is not None:
             return found
-        return EmbeddingBatch(0, np.empty((0, 0), dtype=self.dtype), self.empty_ids())
+        return self.no_rows(0)
+
+    def no_rows(self, dim: int) -> EmbeddingBatch:
+        """Give a batch without rows."""
+        rows = np.empty((0, dim), dtype=self.dtype)
+        return EmbeddingBatch(0, rows, np.empty(0, dtype=np.int64), self.empty_ids())
 
     def empty_ids(self) -> "pl.Series":
         """Ids of no rows, of the type that the table's ids have."""
@@ -241,29 +290,51 @@ class EmbeddingReader:
             raise DeltaError(f"Delta table {self.uri!r}: {text}") from error
 
     def _view(self, columns: list[ArrowColumn], first_row: int) -> EmbeddingBatch:
-        import polars as pl
+        """View columns as the valid ones of their rows."""
+        fill_dim = (self.dim or 0) if self._skip else -1
+        rows = columns[0].view_rows(first_row, self.name, fill_dim)
+        if not self._skip:
+            self._check(rows, first_row)
+        numbers = np.arange(first_row, first_row + len(rows))
+        ids = self._ids(columns, numbers)
+        place = first_row - self.skipped
+        kept = KeptRows(rows, self._skip)
+        if kept.numbers is not None:
+            numbers, ids = numbers[kept.numbers], ids.gather(kept.numbers)
+        return EmbeddingBatch(place, kept.rows, numbers, ids)
 
-        rows = columns[0].view_rows(first_row, self.name)
+    def _check(self, rows: NDArray[Any], first_row: int) -> None:
+        """Refuse invalid rows; those of a batch are of one length."""
+        width = rows.shape[1]
+        if len(rows) and width != (self.dim or width):
+            fault = f"has {width} elements, row 0 has {self.dim}"
+            raise self._bad_row(first_row, fault)
+        if len(rows) and width == 0:
+            raise self._bad_row(first_row, "has no elements")
         finite = np.isfinite(rows)
         if not finite.all():
             row, column = np.argwhere(~finite)[0].tolist()
             value = rows[row, column]
             raise self._bad_row(first_row + row, f"has {value} at {column}", column)
+
+    def _ids(self, columns: list[ArrowColumn], numbers: NDArray[np.int64]) -> "pl.Series":
+        import polars as pl
+
         if self._id is None:
-            numbers = np.arange(first_row, first_row + len(rows))
-            return EmbeddingBatch(first_row, rows, pl.Series("id", numbers))
+            return pl.Series("id", numbers)
         ids = pl.Series("id", columns[1])
         if ids.null_count():
-            row = first_row + ids.is_null().arg_true()[0]
+            row = numbers[0] + ids.is_null().arg_true()[0]
             raise DeltaError(
                 f"Delta table {self.uri!r}: row {row} of id column {self._id!r} is null; "
                 f"fill it, or pass id_column=None to number the rows"
             )
-        return EmbeddingBatch(first_row, rows, ids)
+        return ids
 
     def _bad_row(self, row: int, fault: str, column: int = -1) -> InvalidVectorError:
         error = InvalidVectorError(
-            f"{self.name}: row {row} {fault}; remove or repair the row"
+            f"{self.name}: row {row} {fault}; remove or repair the row, "
+            f"or leave such rows out with on_invalid='skip'"
         )
         error.row, error.column = row, column
         return error
@@ -273,7 +344,7 @@ def _cut(batch: EmbeddingBatch, size: int) -> Iterator[EmbeddingBatch]:
     """Cut a batch wherever a chunk of `size` rows of its table ends."""
     start = 0
     while start < len(batch.rows):
-        room = size - (batch.first_row + start) % size
+        room = size - (batch.place + start) % size
         yield batch.part(start, room)
         start += room
 
@@ -289,9 +360,10 @@ class _Gathered:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._first_row = 0
+        self._place = 0
         self._rows: NDArray[Any] = np.empty((0, 0))
         self._used = 0
+        self._numbers: list[NDArray[np.int64]] = []
         self._ids: list[pl.Series] = []
 
     def __len__(self) -> int:
@@ -300,10 +372,11 @@ class _Gathered:
     def append(self, piece: EmbeddingBatch) -> None:
         needed = self._used + len(piece.rows)
         if self._used == 0:
-            self._first_row, self._rows = piece.first_row, piece.rows
+            self._place, self._rows = piece.place, piece.rows
         else:
             self._reserve(needed)
             self._rows[self._used : needed] = piece.rows
+        self._numbers.append(piece.numbers)
         self._ids.append(piece.ids)
         self._used = needed
 
@@ -319,9 +392,11 @@ class _Gathered:
         """Give what was gathered, and begin anew."""
         import polars as pl
 
+        numbers = np.concatenate(self._numbers)
         ids = self._ids[0] if len(self._ids) == 1 else pl.concat(self._ids, rechunk=True)
-        taken = EmbeddingBatch(self._first_row, self._rows[: self._used], ids)
-        self._rows, self._used, self._ids = np.empty((0, 0)), 0, []
+        taken = EmbeddingBatch(self._place, self._rows[: self._used], numbers, ids)
+        self._rows, self._used = np.empty((0, 0)), 0
+        self._numbers, self._ids = [], []
         return taken
 
 

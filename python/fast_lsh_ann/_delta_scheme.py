@@ -27,6 +27,8 @@ class HashScheme:
         Dimension of the embeddings; None where there were none, or it is not known.
     library_version : str
         Of the package that hashed; results do not depend on it.
+    skipped_rows : int
+        Rows of the source that ``on_invalid="skip"`` left out; no part of the scheme.
     """
 
     projection: Projection
@@ -37,9 +39,12 @@ class HashScheme:
     num_hashes_per_table: int
     dim: int | None = None
     library_version: str = field(default=__version__, compare=False)
+    skipped_rows: int = field(default=0, compare=False)
 
     @classmethod
-    def of(cls, lsh: BucketedRandomProjectionLSH, dim: int | None) -> "HashScheme":
+    def of(
+        cls, lsh: BucketedRandomProjectionLSH, dim: int | None, skipped_rows: int = 0
+    ) -> "HashScheme":
         """Tell the scheme of an estimator for vectors of a dimension."""
         return cls(
             projection=lsh.projection,
@@ -49,6 +54,7 @@ class HashScheme:
             num_hash_tables=lsh.num_hash_tables,
             num_hashes_per_table=lsh.num_hashes_per_table,
             dim=dim,
+            skipped_rows=skipped_rows,
         )
 
     def lsh(self) -> BucketedRandomProjectionLSH:
@@ -74,7 +80,7 @@ class HashScheme:
         Raises
         ------
         SchemeMismatchError
-            If the two differ in anything but the version of the library; a dimension that
+            If the two differ in anything that is compared; a dimension that
             is not known agrees with any.
         """
         differing = [
@@ -93,6 +99,7 @@ class HashScheme:
         """Give what a commit keeps of the scheme."""
         values = {key: getattr(self, name) for name, (key, _) in _KEYS.items()}
         values["version"] = self.library_version
+        values["skipped_rows"] = self.skipped_rows
         return prefixed({k: v for k, v in values.items() if v is not None})
 
     @classmethod
@@ -111,7 +118,11 @@ class HashScheme:
             for name, (key, kind) in _KEYS.items()
             if name != "dim" or _PREFIX + key in commit
         }
-        return cls(library_version=commit.get(f"{_PREFIX}version", ""), **values)
+        return cls(
+            library_version=commit.get(f"{_PREFIX}version", ""),
+            skipped_rows=int(commit.get(f"{_PREFIX}skipped_rows", 0)),
+            **values,
+        )
 
 
 # Attribute -> its key in a commit, and how to read the value.

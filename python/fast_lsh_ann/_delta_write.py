@@ -1,6 +1,5 @@
 """Writing a Delta table as one streamed commit that Ctrl-C or an error leaves undone."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -8,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import ArrowBatch, RecordBatchStream
-from fast_lsh_ann._delta import TablePath, delta_error
+from fast_lsh_ann._delta import TablePath, as_options, as_uri, delta_error
 from fast_lsh_ann._log import logger
 from fast_lsh_ann._threads import Channel, Worker
-from fast_lsh_ann.errors import CancelledError, DeltaError
+from fast_lsh_ann.errors import CancelledError, DeltaError, TableNotFoundError
 
 if TYPE_CHECKING:
     from deltalake import WriterProperties
@@ -71,7 +70,8 @@ def write_batches(
     DeltaError
         If the table cannot be written.
     """
-    uri = os.fspath(path)
+    uri = as_uri(path)
+    options = as_options(storage_options)
     made = iter(batches)
     first = next(made)
     channel: Channel[_core.ArrowArray] = Channel(_BATCHES_AHEAD)
@@ -86,7 +86,7 @@ def write_batches(
                 stream,
                 mode="overwrite",
                 schema_mode="overwrite",
-                storage_options=dict(storage_options) if storage_options else None,
+                storage_options=options,
                 writer_properties=_writer_properties(vectors),
                 commit_properties=CommitProperties(custom_metadata=dict(metadata or {})),
             )
@@ -118,6 +118,9 @@ def _finish(worker: Worker[None], uri: str) -> None:
         translated = delta_error(error, uri)
         if translated is None:
             raise
+        if isinstance(translated, TableNotFoundError):  # deltalake's word for a folder
+            reason = (str(error).splitlines() or [""])[0]
+            translated = DeltaError(f"Delta table {uri!r}: {reason}")
         raise DeltaError(f"the write failed: {translated}") from error
 
 

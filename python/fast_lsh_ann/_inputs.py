@@ -7,16 +7,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fast_lsh_ann._arrays import as_array, as_numbers, bad_row, is_missing
+from fast_lsh_ann._arrays import (
+    as_array,
+    as_numbers,
+    bad_row,
+    filled_rows,
+    is_missing,
+)
 from fast_lsh_ann._arrow_in import arrow_ids, arrow_numbers, arrow_rows, gives_arrow
-from fast_lsh_ann.errors import DimensionError, InputTypeError, ParameterError
+from fast_lsh_ann.errors import (
+    DimensionError,
+    InputTypeError,
+    InvalidVectorError,
+    ParameterError,
+)
 
 # Numeric types float32 holds exactly; other numbers become float64.
 _EXACT_IN_FLOAT32 = ("f2", "f4", "i1", "u1", "i2", "u2")
 _CONVERTED_AT_ONCE = 1 << 22  # numbers: some milliseconds
 
 
-def as_rows(vectors: ArrayLike, name: str, dim: int | None = None) -> NDArray[Any]:
+def as_rows(
+    vectors: ArrayLike, name: str, dim: int | None = None, *, fill: bool = False
+) -> NDArray[Any]:
     """Give vectors as a 2-D float32 or float64 array whose rows are contiguous.
 
     Nothing is copied unless the type, byte order, alignment or layout asks for it.
@@ -34,6 +47,9 @@ def as_rows(vectors: ArrayLike, name: str, dim: int | None = None) -> NDArray[An
         What errors call the argument.
     dim : int, optional
         The dimension wanted.
+    fill : bool
+        Make NaN of rows that are missing, miss an element, or are not as long as the
+        first whose numbers are all there and finite, instead of raising for them.
 
     Raises
     ------
@@ -46,23 +62,30 @@ def as_rows(vectors: ArrayLike, name: str, dim: int | None = None) -> NDArray[An
     ArrowError
         If an Arrow structure contradicts itself, or a stream fails or was read before.
     """
-    return _for_core(_as_matrix(vectors, name, dim))
+    return _for_core(_as_matrix(vectors, name, dim, fill))
 
 
 def dim_of(vectors: ArrayLike, name: str) -> int:
     """Read the dimension of vectors, and no value; errors as in `as_rows`."""
     dim: int = _as_matrix(vectors, name, None).shape[1]
     if dim == 0:
-        raise DimensionError(f"{name}: cannot read a dimension from an empty array")
+        raise DimensionError(
+            f"{name}: cannot read a dimension from an empty array: "
+            f"give one row, or make the model with create_model(dim)"
+        )
     return dim
 
 
-def _as_matrix(vectors: ArrayLike, name: str, dim: int | None) -> NDArray[Any]:
+def _as_matrix(
+    vectors: ArrayLike, name: str, dim: int | None, fill: bool = False
+) -> NDArray[Any]:
     """Give vectors as a 2-D array of whatever numbers they are."""
     if gives_arrow(vectors):
-        array = arrow_rows(vectors, name)
+        array = arrow_rows(vectors, name, fill)
     else:
-        array = as_numbers(as_array(vectors, name), vectors, name)
+        array = _array_rows(vectors, name, fill)
+    if fill and not isinstance(vectors, np.ndarray) and array.shape[1:] == (0,):
+        array = np.full((len(array), dim or 0), np.nan)  # not one row was valid
     if array.ndim == 1 and array.size == 0:
         array = array.reshape(0, dim or 0)
     if array.ndim != 2:
@@ -73,6 +96,15 @@ def _as_matrix(vectors: ArrayLike, name: str, dim: int | None) -> NDArray[Any]:
         )
     _check_dim(array, name, dim)
     return array
+
+
+def _array_rows(vectors: ArrayLike, name: str, fill: bool) -> NDArray[Any]:
+    try:
+        return as_numbers(as_array(vectors, name), vectors, name)
+    except InvalidVectorError:
+        if not fill:
+            raise
+    return filled_rows(vectors, name)
 
 
 def as_query(query: ArrayLike, name: str, dim: int) -> NDArray[Any]:
@@ -136,7 +168,9 @@ def _id_array(ids: ArrayLike) -> NDArray[Any]:
 
 
 def _check_dim(array: NDArray[Any], name: str, dim: int | None) -> None:
-    got = array.shape[1]
+    rows, got = array.shape
+    if dim is None and got == 0 and rows > 0:
+        raise DimensionError(f"{name}: wanted rows of numbers, got {rows} of dimension 0")
     if dim is not None and got != dim and not (got == 0 and array.shape[0] == 0):
         raise DimensionError(f"{name}: wanted vectors of dimension {dim}, got {got}")
 
@@ -154,15 +188,20 @@ def _for_core(array: NDArray[Any]) -> NDArray[Any]:
     return converted
 
 
-def as_count(value: Any, name: str, least: int) -> int:
-    """Give a whole number of at least `least`.
+_MOST = 2**63 - 1
+
+
+def as_count(value: Any, name: str, least: int, most: int | None = None) -> int:
+    """Give a whole number from `least` to `most`.
+
+    Without `most` numbers beyond int64 become its largest: so many are all there are.
 
     Raises
     ------
     InputTypeError
         If it is not a whole number.
     ParameterError
-        If it is smaller.
+        If it is out of range.
     """
     try:
         if isinstance(value, (bool, np.bool_)):
@@ -170,17 +209,43 @@ def as_count(value: Any, name: str, least: int) -> int:
         count = operator.index(value)
     except TypeError:
         raise InputTypeError(
-            f"{name} must be a whole number, got {value!r} ({type(value).__name__})"
+            f"{name} must be a whole number, got {shown(value)} ({type(value).__name__})"
         ) from None
     if count < least:
-        raise ParameterError(f"{name} must be at least {least}, got {count}")
-    return count
+        raise ParameterError(f"{name} must be at least {least}, got {shown(count)}")
+    if most is not None and count > most:
+        raise ParameterError(f"{name} must be at most {most}, got {shown(count)}")
+    return min(count, _MOST)
+
+
+def as_flag(value: Any, name: str) -> bool:
+    """Give a bool; anything else is an InputTypeError, since "no" would be true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputTypeError(f"{name} must be True or False, got {shown(value)}")
+    return bool(value)
+
+
+def as_choice(value: Any, name: str, choices: tuple[str, ...]) -> int:
+    """Give the number of a choice; anything else is a ParameterError."""
+    if not isinstance(value, str) or value not in choices:
+        raise ParameterError(
+            f"{name} must be one of {', '.join(choices)}, got {shown(value)}"
+        )
+    return choices.index(value)
+
+
+def shown(value: object) -> str:
+    """Give a value as errors show it: Python spells out no huge integer."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"a number of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def as_real(value: Any, name: str) -> float:
     """Give a real number as a float; NaN passes, the caller knows the range."""
     if isinstance(value, (bool, np.bool_, str, bytes)):
-        raise InputTypeError(f"{name} must be a number, got {value!r}")
+        raise InputTypeError(f"{name} must be a number, got {shown(value)}")
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -188,7 +253,7 @@ def as_real(value: Any, name: str) -> float:
             f"{name} must be a number, got {type(value).__name__}"
         ) from None
     except OverflowError:
-        raise ParameterError(f"{name} is beyond float64: {value}") from None
+        raise ParameterError(f"{name} must fit in float64, got {shown(value)}") from None
 
 
 def as_threshold(value: Any) -> float:
@@ -248,8 +313,10 @@ def as_upper(self_pairs: str, one_side: bool) -> bool:
     ParameterError
         If it is neither "all" nor "upper", or "upper" with two different sides.
     """
-    if self_pairs not in ("all", "upper"):
-        raise ParameterError(f"self_pairs must be 'all' or 'upper', got {self_pairs!r}")
+    if not isinstance(self_pairs, str) or self_pairs not in ("all", "upper"):
+        raise ParameterError(
+            f"self_pairs must be 'all' or 'upper', got {shown(self_pairs)}"
+        )
     if self_pairs == "upper" and not one_side:
         raise ParameterError(
             "self_pairs='upper' joins rows with themselves, got two different sides: "
@@ -269,7 +336,7 @@ def as_min_collisions(value: Any, num_hash_tables: int, exact: bool = False) -> 
         If it is not from 1 to the number of hash tables, or not 1 in exact search.
     """
     count = as_count(value, "min_collisions", 1)
-    if exact:
+    if as_flag(exact, "exact"):
         if count != 1:
             raise ParameterError(
                 f"exact=True takes every row as a candidate; min_collisions={count} "
@@ -296,11 +363,10 @@ def as_plan(value: Any, exact: bool) -> int:
     ParameterError
         If there is no such plan, or it goes by buckets in exact search.
     """
-    if value not in PLANS:
-        raise ParameterError(f"plan must be one of {', '.join(PLANS)}, got {value!r}")
+    plan = as_choice(value, "plan", PLANS)
     if exact and value in ("bucket", "gather"):
         raise ParameterError(
             f"plan={value!r} goes by buckets, which exact=True does not ask for: "
             f"use 'auto' or 'dense'"
         )
-    return PLANS.index(value)
+    return plan

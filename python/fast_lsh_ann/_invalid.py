@@ -1,7 +1,7 @@
-"""Leaving out rows that hold NaN or infinity, where a caller prefers that to an error."""
+"""Leaving out invalid rows, where a caller prefers that to an error."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -22,9 +22,22 @@ def as_skip(on_invalid: Any) -> bool:
     ParameterError
         If it is neither "raise" nor "skip".
     """
-    if on_invalid not in ("raise", "skip"):
+    if not isinstance(on_invalid, str) or on_invalid not in ("raise", "skip"):
         raise ParameterError(f"on_invalid must be 'raise' or 'skip', got {on_invalid!r}")
     return bool(on_invalid == "skip")
+
+
+@contextmanager
+def own_numbers(numbers: NDArray[np.int64], first: int = 0) -> Iterator[None]:
+    """Have errors that call rows `first`, `first + 1`, ... call them by their numbers."""
+    try:
+        yield
+    except BucketRangeError as error:
+        number = int(numbers[error.row - first])
+        text = str(error).replace(f"row {error.row}:", f"row {number}:", 1)
+        renamed = BucketRangeError(text)
+        renamed.row, renamed.bad_rows = number, error.bad_rows
+        raise renamed from None
 
 
 class KeptRows:
@@ -35,7 +48,8 @@ class KeptRows:
     rows : ndarray, [n, dim]
         float32 or float64.
     skip : bool
-        Leave out rows that are not finite.  Else all are kept, whatever they hold.
+        Leave out rows that are not finite, or have no coordinates.  Else all are kept,
+        whatever they hold.
 
     Attributes
     ----------
@@ -55,8 +69,9 @@ class KeptRows:
         self.total = len(rows)
         if not skip:
             return
-        finite = np.empty(len(rows), dtype=np.bool_)
-        _core.rows_finite(rows, finite)
+        finite = np.zeros(len(rows), dtype=np.bool_)
+        if rows.shape[1] > 0:
+            _core.rows_finite(rows, finite)
         if not finite.all():
             self.numbers = np.flatnonzero(finite).astype(np.int64, copy=False)
             self.rows = rows[self.numbers]
@@ -70,19 +85,9 @@ class KeptRows:
         left_out[self.numbers] = False
         return np.flatnonzero(left_out).astype(np.int64, copy=False)
 
-    @contextmanager
-    def own_numbers(self) -> Iterator[None]:
+    def own_numbers(self) -> AbstractContextManager[None]:
         """Have errors about the rows kept name them by the numbers they had before."""
-        try:
-            yield
-        except BucketRangeError as error:
-            if self.numbers is None:
-                raise
-            number = int(self.numbers[error.row])
-            text = str(error).replace(f"row {error.row}:", f"row {number}:", 1)
-            renamed = BucketRangeError(text)
-            renamed.row, renamed.bad_rows = number, error.bad_rows
-            raise renamed from None
+        return nullcontext() if self.numbers is None else own_numbers(self.numbers)
 
     def renumber(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give the numbers that rows kept had before; -1 stays."""

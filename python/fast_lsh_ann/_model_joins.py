@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from fast_lsh_ann import _core
 from fast_lsh_ann._inputs import (
     as_count,
+    as_flag,
     as_min_collisions,
     as_rows,
     as_threshold,
@@ -77,7 +78,7 @@ class ModelJoins:
         upper = as_upper(self_pairs, same)
         left = as_rows(vectors_a, "vectors_a", self._dim)
         right = None if same else as_rows(vectors_b, "vectors_b", self._dim)
-        terms = JoinTerms(limit, needed, strict, upper)
+        terms = JoinTerms(limit, needed, as_flag(strict, "strict"), upper)
         names = ("vectors_a", "vectors_b")
         # Block by block, between which Ctrl-C and other threads get their turn.
         return list(join_rows(self._core, left, right, terms, progress, names))
@@ -171,10 +172,10 @@ class ModelJoins:
         upper = as_upper(self_pairs, same)
         width = _core.SKETCH_WIDTH
         if cms_width is not None:
-            width = min(as_count(cms_width, "cms_width", 1), 2**63)
+            width = as_count(cms_width, "cms_width", 1, 2**28)
         left = as_rows(vectors_a, "vectors_a", self._dim)
         right = None if same else as_rows(vectors_b, "vectors_b", self._dim)
-        terms = JoinTerms(limit, needed, strict, upper)
+        terms = JoinTerms(limit, needed, as_flag(strict, "strict"), upper)
         names = ("vectors_a", "vectors_b", "cms_width")
         return list(
             join_by_sketch(self._core, left, right, terms, width, progress, names)

@@ -56,4 +56,4 @@ def set_threads(n: int | None) -> None:
     InputTypeError, ParameterError
         If `n` is not a whole number in that range.
     """
-    _core.set_threads(0 if n is None else min(as_count(n, "n", 1), 1 << 20))
+    _core.set_threads(0 if n is None else as_count(n, "n", 1, 1024))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import memory_array
 from fast_lsh_ann._progress import Progress, reporting
+from fast_lsh_ann.errors import OutOfMemoryError
 from fast_lsh_ann.results import Neighbors, Pairs, RadiusNeighbors
 
 
@@ -180,13 +181,22 @@ def join_chunks(
     with reporting(progress, "similarity join") as report:
         n = chunk_size
         while n == chunk_size:
-            left, right = np.empty((2, chunk_size), dtype=np.int64)
-            distances = np.empty(chunk_size, dtype=np.float64)
+            left, right, distances = _room_for_pairs(chunk_size)
             n = _core.join_next(join, left, right, distances, report)
             if n == chunk_size:
                 yield Pairs(left, right, distances)
             elif n > 0:  # as much memory as it needs
                 yield Pairs(left[:n].copy(), right[:n].copy(), distances[:n].copy())
+
+
+def _room_for_pairs(n: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    try:
+        left, right = np.empty((2, n), dtype=np.int64)
+        return left, right, np.empty(n, dtype=np.float64)
+    except (MemoryError, ValueError):  # ValueError: more than an array can hold
+        raise OutOfMemoryError(
+            f"chunk_size: {n} pairs of 24 bytes do not fit in memory; ask for fewer"
+        ) from None
 
 
 def search_radius(

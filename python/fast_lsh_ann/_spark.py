@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from fast_lsh_ann._inputs import as_flag
 from fast_lsh_ann.errors import (
     InputTypeError,
     MissingDependencyError,
@@ -135,8 +136,7 @@ def write_model(
     ParameterError, InputTypeError, MissingDependencyError
         As in :func:`read_model`.
     """
-    if not isinstance(overwrite, bool):
-        raise InputTypeError(f"overwrite must be True or False, got {overwrite!r}")
+    as_flag(overwrite, "overwrite")
     folder = _local_folder(path)
     _require_pyarrow()
     _refuse_to_replace(folder, overwrite)

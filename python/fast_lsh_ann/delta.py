@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fast_lsh_ann._delta import TablePath, Version
 from fast_lsh_ann._delta_processor import DeltaProcessor
 from fast_lsh_ann._inputs import as_count
+from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._progress import Progress, reporting
 from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
 
@@ -71,6 +72,7 @@ class DeltaLSHProcessor(DeltaProcessor):
         chunk_size: int = 50000,
         *,
         version: Version = None,
+        on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> "pl.DataFrame":
         """Hash an embedding column.
@@ -88,6 +90,10 @@ class DeltaLSHProcessor(DeltaProcessor):
             Rows hashed at a time.
         version : int, str or datetime, optional
             A version number, or a moment: an aware datetime or an RFC 3339 string.
+        on_invalid : {"raise", "skip"}
+            What to do with rows that are null, hold null, NaN or infinity, or are of
+            another length than the first valid row: raise, or leave them out.  How many
+            were left out is logged as a warning by the logger ``fast_lsh_ann``.
         progress : bool or callable
             True for a bar, or a function of (rows done, rows in all).
 
@@ -104,12 +110,12 @@ class DeltaLSHProcessor(DeltaProcessor):
             If the table or a column is missing or cannot be read, or an id is null.
         InvalidVectorError
             If a row is null or of another length than the first, or holds null, NaN or
-            infinity.
+            infinity, unless such rows are skipped.
         BucketRangeError
             If a bucket does not fit in int64.
         """
         size = as_count(chunk_size, "chunk_size", 1)
-        reader = self._reader(path, embedding_column, id_column, version)
+        reader = self._reader(path, embedding_column, id_column, version, on_invalid)
         import polars as pl  # only now: opening the table says so if it is missing
 
         with (
@@ -127,6 +133,7 @@ class DeltaLSHProcessor(DeltaProcessor):
         chunk_size: int = 50000,
         *,
         version: Version = None,
+        on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> None:
         """Hash an embedding column into another Delta table.
@@ -142,6 +149,9 @@ class DeltaLSHProcessor(DeltaProcessor):
             The two tables.
         embedding_column, id_column, chunk_size, version, progress
             As for :meth:`transform_delta`.
+        on_invalid : {"raise", "skip"}
+            As for :meth:`transform_delta`.  With "skip" the input is read twice,
+            since the commit tells how many rows were left out.
 
         Raises
         ------
@@ -153,7 +163,9 @@ InvalidVectorError, BucketRangeError
             written.
         """
         size = as_count(chunk_size, "chunk_size", 1)
-        reader = self._reader(input_path, embedding_column, id_column, version)
+        reader = self._reader(
+            input_path, embedding_column, id_column, version, on_invalid
+        )
         self._hash_to_table(reader, output_path, size, progress)
 
     def similarity_join_delta(
@@ -167,6 +179,7 @@ InvalidVectorError, BucketRangeError
         *,
         version_a: Version = None,
         version_b: Version = None,
+        on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> list[tuple[Any, Any, float]]:
         """Find pairs of rows of two tables that share a bucket and are close.
@@ -188,6 +201,8 @@ InvalidVectorError, BucketRangeError
         version_a, version_b : int, str or datetime, optional
             As `version` of :meth:`transform_delta`.  Without either, a table is joined
             with itself at one version.
+        on_invalid : {"raise", "skip"}
+            As for :meth:`transform_delta`, in both tables.
         progress : bool or callable
             True for a bar, or a function of (rows of a done, rows of a in all).
 
@@ -209,7 +224,13 @@ InvalidVectorError, BucketRangeError
         size = as_count(chunk_size, "chunk_size", 1)
         versions = (version_a, version_b)
         join = self._join(
-            (path_a, path_b), threshold, embedding_column, id_column, size, versions
+            (path_a, path_b),
+            threshold,
+            embedding_column,
+            id_column,
+            size,
+            versions,
+            on_invalid,
         )
         with (
             reporting(progress, "joining") as report,

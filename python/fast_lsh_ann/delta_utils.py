@@ -11,6 +11,7 @@ from fast_lsh_ann._arrow import ArrowBatch, RecordBatch
 from fast_lsh_ann._delta import (
     TablePath,
     Version,
+    as_options,
     open_table,
     require_delta,
     vector_advice,
@@ -19,6 +20,7 @@ from fast_lsh_ann._delta_read import EmbeddingReader, id_array
 from fast_lsh_ann._delta_scheme import HashScheme, read_hash_scheme
 from fast_lsh_ann._delta_write import VectorLayout, write_batches
 from fast_lsh_ann._inputs import as_count
+from fast_lsh_ann._invalid import OnInvalid, as_skip
 from fast_lsh_ann.delta import DeltaLSHProcessor
 from fast_lsh_ann.errors import SparkVectorColumnError
 
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 _SAMPLE_VALUES = 1 << 20  # written at once, which Ctrl-C waits for
+_MOST_DIM = 1 << 26  # of a model
 
 
 # ---- reading --------------------------------------------------------------------------
@@ -48,6 +51,7 @@ def read_delta_embeddings(
     id_column: str | None = None,
     *,
     version: Version = None,
+    on_invalid: OnInvalid = "raise",
     storage_options: Mapping[str, str] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Read an embedding column of a Delta table into memory.
@@ -66,6 +70,10 @@ def read_delta_embeddings(
     version : int, str or datetime, optional
         A version number, or a moment: an aware datetime or an RFC 3339 string with its
         offset.  The newest version by default.
+    on_invalid : {"raise", "skip"}
+        What to do with rows that are null, hold null, NaN or infinity, or are of another
+        length than the first valid row: raise, or leave them out.  How many were left out
+        is logged as a warning by the logger ``fast_lsh_ann``.
     storage_options : mapping, optional
         Credentials and settings of the object store.
 
@@ -75,7 +83,8 @@ def read_delta_embeddings(
         `[n, dim]`, float32 for elements of float, byte and short, else float64; `[0, 0]`
         for an empty table.
     ids : ndarray or None
-        `[n]`, int64 for integer ids, else Python objects; None without `id_column`.
+        `[n]`, int64 for integer ids, else Python objects.  Without `id_column` None, or
+        with ``on_invalid="skip"`` row numbers.
 
     Raises
     ------
@@ -83,17 +92,18 @@ def read_delta_embeddings(
         If the table or a column is missing or cannot be read, or an id is null.
     InvalidVectorError
         If a row is null or of another length than the first, or holds null, NaN or
-        infinity.
+        infinity, unless such rows are skipped.
     """
     reader = EmbeddingReader(
         path,
         embedding_column,
         id_column,
+        skip=as_skip(on_invalid),
         version=version,
         storage_options=storage_options,
     )
     table = reader.whole()
-    ids = id_array(table.ids) if id_column is not None else None
+    ids = id_array(table.ids) if reader.names_rows else None
     return _writable(table.rows), ids
 
 
@@ -104,6 +114,7 @@ def read_delta_embeddings_chunked(
     chunk_size: int = 10000,
     *,
     version: Version = None,
+    on_invalid: OnInvalid = "raise",
     storage_options: Mapping[str, str] | None = None,
 ) -> Generator[tuple[NDArray[Any], NDArray[Any] | None, int], None, None]:
     """Read an embedding column of a Delta table in chunks, of which one is held.
@@ -113,17 +124,18 @@ def read_delta_embeddings_chunked(
 
     Parameters
     ----------
-    path, embedding_column, id_column, version, storage_options
+    path, embedding_column, id_column, version, on_invalid, storage_options
         As for :func:`read_delta_embeddings`.
     chunk_size : int
-        Rows of a chunk; the last one may have fewer.
+        Rows of a chunk, not counting those left out; the last one may have fewer.
 
     Yields
     ------
     embeddings : ndarray
         `[n, dim]`, of the type that :func:`read_delta_embeddings` gives.
     ids : ndarray or None
-        `[n]`, int64 for integer ids, else Python objects; None without `id_column`.
+        `[n]`, int64 for integer ids, else Python objects.  Without `id_column` None, or
+        with ``on_invalid="skip"`` row numbers.
     start : int
         Number of the first row.
 
@@ -150,18 +162,19 @@ InvalidVectorError
         path,
         embedding_column,
         id_column,
+        skip=as_skip(on_invalid),
         version=version,
         storage_options=storage_options,
     )
-    return _chunks(reader, size, id_column is not None)
+    return _chunks(reader, size)
 
 
 def _chunks(
-    reader: EmbeddingReader, size: int, with_ids: bool
+    reader: EmbeddingReader, size: int
 ) -> Generator[tuple[NDArray[Any], NDArray[Any] | None, int], None, None]:
     with closing(reader.chunks(size)) as chunks:
         for chunk in chunks:
-            ids = id_array(chunk.ids) if with_ids else None
+            ids = id_array(chunk.ids) if reader.names_rows else None
             yield _writable(chunk.rows), ids, chunk.first_row
 
 
@@ -215,7 +228,7 @@ def read_delta_lazy(
     import polars as pl
 
     columns = [c for c in (embedding_column, id_column) if c is not None]
-    options = dict(storage_options) if storage_options else None
+    options = as_options(storage_options)
     frame = pl.scan_delta(reader.uri, version=reader.version, storage_options=options)
     frame = frame.select(columns)
     return frame if limit is None else frame.limit(limit)
@@ -246,12 +259,14 @@ def create_sample_delta(
     Raises
     ------
     InputTypeError, ParameterError
-        If they are no whole numbers, `n_vectors` is negative or `dim` is not positive.
+        If they are no whole numbers, `n_vectors` or `seed` is negative, or `dim` is not
+        from 1 to 2^26.
     DeltaError
         If the table cannot be written.
     """
-    n_vectors = as_count(n_vectors, "n_vectors", 0)
-    dim = as_count(dim, "dim", 1)
+    n_vectors = as_count(n_vectors, "n_vectors", 0, 2**63 - 1)
+    dim = as_count(dim, "dim", 1, _MOST_DIM)
+    seed = as_count(seed, "seed", 0, 2**63 - 1)
     require_delta()
     generator = np.random.default_rng(seed)
 

@@ -11,6 +11,7 @@ from fast_lsh_ann import _core
 from fast_lsh_ann._inputs import (
     PLANS,
     as_count,
+    as_flag,
     as_ids,
     as_min_collisions,
     as_plan,
@@ -74,11 +75,12 @@ class LSHIndex:
         on_invalid: OnInvalid = "raise",
         name: str = "vectors",
     ) -> None:
-        rows = as_rows(vectors, name, model.dim)
-        if copy:
+        skip = as_skip(on_invalid)
+        rows = as_rows(vectors, name, model.dim, fill=skip)
+        if as_flag(copy, "copy"):
             rows = rows.copy()
         self._model = model
-        self._kept = KeptRows(rows, as_skip(on_invalid))
+        self._kept = KeptRows(rows, skip)
         self._ids = None if ids is None else as_ids(ids, len(rows))
         with self._kept.own_numbers():
             self._core = _core.index_new(model._core, self._kept.rows, 0, name)
@@ -144,7 +146,8 @@ class LSHIndex:
             does.  "dense" filters all rows, "bucket" the rows that share a bucket with a
             query, "gather" fetches each of those by itself.
         on_invalid : {"raise", "skip"}
-            What to do with a query that holds NaN or infinity: raise, or find nothing.
+            What to do with a query that is null, holds null, NaN or infinity, or is of
+            another length than the first valid one: raise, or find nothing.
         progress : bool or callable
             True for a bar after two seconds, or a function of (done, total).
 
@@ -170,7 +173,8 @@ class LSHIndex:
         rows that pass are decided in double.  Memory is O(q (k + dim)).
         """
         model = self._model
-        kept = KeptRows(as_rows(queries, "queries", model.dim), as_skip(on_invalid))
+        skip = as_skip(on_invalid)
+        kept = KeptRows(as_rows(queries, "queries", model.dim, fill=skip), skip)
         with kept.own_numbers():
             found = search_index(
                 self._core,
@@ -259,7 +263,8 @@ class LSHIndex:
         array([0, 3, 3])
         """
         model = self._model
-        kept = KeptRows(as_rows(queries, "queries", model.dim), as_skip(on_invalid))
+        skip = as_skip(on_invalid)
+        kept = KeptRows(as_rows(queries, "queries", model.dim, fill=skip), skip)
         with kept.own_numbers():
             found = search_radius(
                 self._core,
@@ -267,7 +272,7 @@ class LSHIndex:
                 kept.values_of(as_radius(radius, kept.total)),
                 as_min_collisions(min_collisions, model.num_hash_tables, exact),
                 as_plan(plan, exact),
-                strict,
+                as_flag(strict, "strict"),
                 progress,
             )
         found.indices = self._kept.renumber(found.indices)
@@ -468,7 +473,7 @@ class LSHIndex:
         return JoinTerms(
             as_threshold(threshold),
             as_min_collisions(min_collisions, tables, exact),
-            strict,
+            as_flag(strict, "strict"),
             as_upper(self_pairs, other is None or other is self),
             as_plan(plan, exact),
         )
@@ -670,5 +675,5 @@ def exact_similarity_join(
     left = as_rows(a, "a")
     dim = left.shape[1] if len(left) else None
     right = None if a is b else as_rows(b, "b", dim)
-    terms = JoinTerms(limit, 0, strict, upper)
+    terms = JoinTerms(limit, 0, as_flag(strict, "strict"), upper)
     return join_rows(None, left, right, terms, progress, ("a", "b"))

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._inputs import (
+    as_choice,
     as_count,
     as_min_collisions,
     as_query,
@@ -20,7 +21,7 @@ from fast_lsh_ann._model_joins import ModelJoins
 from fast_lsh_ann._old_pickles import called_by_unpickler, old_pickle_error
 from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._search import search_rows
-from fast_lsh_ann.errors import InputTypeError, ParameterError
+from fast_lsh_ann.errors import ParameterError
 from fast_lsh_ann.index import LSHIndex
 
 __all__ = ["BucketedRandomProjectionLSH", "BucketedRandomProjectionLSHModel"]
@@ -28,16 +29,11 @@ __all__ = ["BucketedRandomProjectionLSH", "BucketedRandomProjectionLSHModel"]
 SparkProfile = Literal["java11", "java8", "vector2", "vector4", "vector8"]
 Projection = Literal["spark", "gaussian"]
 
+# The most that hash tables, hashes a table and coordinates may make, multiplied.
+_MOST_VALUES = 1 << 26
 # In the order of fla_profile and fla_projection; the first is the default.
 _PROFILES = ("java11", "java8", "vector2", "vector4", "vector8")
 _PROJECTIONS = ("spark", "gaussian")
-
-
-def _as_choice(value: Any, name: str, choices: tuple[str, ...]) -> int:
-    """Give the number of a choice."""
-    if value not in choices:
-        raise ParameterError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-    return choices.index(value)
 
 
 class BucketedRandomProjectionLSH:
@@ -118,34 +114,33 @@ class BucketedRandomProjectionLSH:
         projection: Projection = "spark",
     ) -> None:
         self._bucket_length = as_real(bucket_length, "bucket_length")
-        self._num_hash_tables = as_count(num_hash_tables, "num_hash_tables", 1)
-        self._seed = as_count(seed, "seed", -(2**63))
-        if self._seed >= 2**63:
-            raise ParameterError(f"seed must fit in int64, got {seed}")
+        self._num_hash_tables = as_count(
+            num_hash_tables, "num_hash_tables", 1, _MOST_VALUES
+        )
+        self._seed = as_count(seed, "seed", -(2**63), 2**63 - 1)
         self._spark_profile = spark_profile
         self._num_hashes_per_table = as_count(
-            num_hashes_per_table, "num_hashes_per_table", 1
+            num_hashes_per_table, "num_hashes_per_table", 1, _MOST_VALUES
         )
         self._projection = projection
         self._draw(1)  # a model of one dimension costs nothing and checks everything
 
     def _draw(self, dim: int) -> "_core.Model":
         """Check what is yet to be checked and draw the hash functions."""
-        profile = _as_choice(self._spark_profile, "spark_profile", _PROFILES)
-        projection = _as_choice(self._projection, "projection", _PROJECTIONS)
+        profile = as_choice(self._spark_profile, "spark_profile", _PROFILES)
+        projection = as_choice(self._projection, "projection", _PROJECTIONS)
         if projection != 0 and profile != 0:
             raise ParameterError(
                 f"spark_profile={self._spark_profile!r} is about Spark's unit vectors; "
                 f"projection={self._projection!r} has none: leave spark_profile out"
             )
-        most = 2**63 - 1
         return _core.model_new(
             self._bucket_length,
-            min(self._num_hash_tables, most),
+            self._num_hash_tables,
             self._seed,
-            min(dim, most),
+            dim,
             profile,
-            min(self._num_hashes_per_table, most),
+            self._num_hashes_per_table,
             projection,
         )
 
@@ -272,7 +267,7 @@ class BucketedRandomProjectionLSHModel(ModelJoins):
     ) -> None:
         if called_by_unpickler():
             raise old_pickle_error(bucket_length, num_hash_tables, seed, dim)
-        self._dim = as_count(dim, "dim", 1)
+        self._dim = as_count(dim, "dim", 1, _MOST_VALUES)
         self._lsh = BucketedRandomProjectionLSH(
             bucket_length,
             num_hash_tables,
@@ -597,9 +592,10 @@ class BucketedRandomProjectionLSHModel(ModelJoins):
         copy : bool
             Keep a copy instead of a reference.
         on_invalid : {"raise", "skip"}
-            What to do with rows that hold NaN or infinity: raise, or leave them out of
-            every answer (:attr:`LSHIndex.skipped` has their numbers).  Skipping copies
-            the rows if there are such.
+            What to do with rows that are null, hold null, NaN or infinity, or are of
+            another length than the first valid row: raise, or leave them out of every
+            answer (:attr:`LSHIndex.skipped` has their numbers).  Skipping copies the rows
+            if there are such.
 
         Raises
         ------
@@ -609,8 +605,6 @@ class BucketedRandomProjectionLSHModel(ModelJoins):
         ParameterError
             If `on_invalid` is neither.
         """
-        if not isinstance(copy, bool):
-            raise InputTypeError(f"copy must be True or False, got {copy!r}")
         return LSHIndex(self, vectors, ids, copy=copy, on_invalid=on_invalid)
 
 

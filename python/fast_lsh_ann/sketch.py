@@ -64,7 +64,7 @@ class BucketSketch:
                 f"model must be a BucketedRandomProjectionLSHModel, "
                 f"got {type(model).__name__}"
             )
-        self._core = _core.sketch_new(min(as_count(width, "width", 1), 2**63), "width")
+        self._core = _core.sketch_new(as_count(width, "width", 1, 2**28), "width")
         self._model = model
         self._rows = 0
 

@@ -17,7 +17,8 @@ from fast_lsh_ann._delta_join import TableJoin
 from fast_lsh_ann._delta_processor import DeltaProcessor, report_rows
 from fast_lsh_ann._delta_read import EmbeddingReader, id_array
 from fast_lsh_ann._delta_write import write_batches
-from fast_lsh_ann._inputs import as_count
+from fast_lsh_ann._inputs import as_count, as_flag
+from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._log import logger
 from fast_lsh_ann._progress import Progress, reporting
 from fast_lsh_ann.delta_utils import create_sample_delta
@@ -41,7 +42,8 @@ class ChunkResult:
     hashes : ndarray of int64, [n_rows, num_hash_tables]
         With several hashes per table [n_rows, num_hash_tables, num_hashes_per_table].
     ids : ndarray or None, [n_rows]
-        int64 for integer ids, else Python objects; None where no id column was asked for.
+        int64 for integer ids, else Python objects; None where no id column was asked for,
+        row numbers if invalid rows were to be left out.
     """
 
     chunk_idx: int
@@ -120,7 +122,7 @@ class StreamingLSHProcessor(DeltaProcessor):
             projection=projection,
         )
         self._chunk_size = as_count(chunk_size, "chunk_size", 1)
-        dim = None if dim is None else as_count(dim, "dim", 1)
+        dim = None if dim is None else as_count(dim, "dim", 1, 2**26)
         super().__init__(lsh, storage_options, dim)
 
     @property
@@ -145,6 +147,7 @@ class StreamingLSHProcessor(DeltaProcessor):
         id_column: str | None = None,
         *,
         version: Version = None,
+        on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> Generator[ChunkResult, None, None]:
         """Hash an embedding column chunk by chunk.
@@ -162,6 +165,12 @@ class StreamingLSHProcessor(DeltaProcessor):
             A column of any type without nulls, whose values come with the hashes.
         version : int, str or datetime, optional
             A version number, or a moment: an aware datetime or an RFC 3339 string.
+        on_invalid : {"raise", "skip"}
+            What to do with rows that are null, hold null, NaN or infinity, or are of
+            another length than the first valid row: raise, or leave them out.  How many
+            were left out is logged as a warning by the logger ``fast_lsh_ann``.  With
+            "skip" chunks hold as many valid rows, and row numbers of the table come as
+            ids where no id column was asked for.
         progress : bool or callable
             True for a bar, or a function of (rows done, rows in all).
 
@@ -175,24 +184,24 @@ class StreamingLSHProcessor(DeltaProcessor):
             If the table or a column is missing or cannot be read, or an id is null.
         InvalidVectorError
             If a row is null or of another length than the first, or holds null, NaN or
-            infinity.
+            infinity, unless such rows are skipped.
         DimensionError
             If the embeddings are not of the dimension asked for.
         BucketRangeError
             If a bucket does not fit in int64.
         """
-        reader = self._reader(path, embedding_column, id_column, version)
-        return self._results(reader, id_column is not None, progress)
+        reader = self._reader(path, embedding_column, id_column, version, on_invalid)
+        return self._results(reader, progress)
 
     def _results(
-        self, reader: EmbeddingReader, with_ids: bool, progress: Progress
+        self, reader: EmbeddingReader, progress: Progress
     ) -> Generator[ChunkResult, None, None]:
         with (
             reporting(progress, "hashing") as report,
             closing(self._hashed(reader, self._chunk_size)) as hashed,
         ):
             for number, (chunk, hashes) in enumerate(hashed):
-                ids = id_array(chunk.ids) if with_ids else None
+                ids = id_array(chunk.ids) if reader.names_rows else None
                 yield ChunkResult(number, chunk.first_row, len(hashes), hashes, ids)
                 report_rows(report, chunk, reader)
 
@@ -205,6 +214,7 @@ class StreamingLSHProcessor(DeltaProcessor):
         include_embeddings: bool = False,
         *,
         version: Version = None,
+        on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> None:
         """Hash an embedding column into another Delta table.
@@ -223,6 +233,9 @@ class StreamingLSHProcessor(DeltaProcessor):
             The two tables.
         embedding_column, version, progress
             As for :meth:`transform_streaming`.
+        on_invalid : {"raise", "skip"}
+            As for :meth:`transform_streaming`.  With "skip" the input is read twice,
+            since the commit tells how many rows were left out.
         id_column : str or None
             A column of any type without nulls, which becomes `id`; None numbers the rows
             in the order of the pinned version.
@@ -239,13 +252,16 @@ InvalidVectorError, DimensionError, BucketRangeError
             As for :meth:`transform_streaming`; DeltaError also if the output cannot be
             written.
         """
-        reader = self._reader(input_path, embedding_column, id_column, version)
+        embeddings = as_flag(include_embeddings, "include_embeddings")
+        reader = self._reader(
+            input_path, embedding_column, id_column, version, on_invalid
+        )
         self._hash_to_table(
             reader,
             output_path,
             self._chunk_size,
             progress,
-            embedding_column if include_embeddings else None,
+            embedding_column if embeddings else None,
         )
 
     def similarity_join_streaming(
@@ -258,6 +274,7 @@ InvalidVectorError, DimensionError, BucketRangeError
         *,
         version_a: Version = None,
         version_b: Version = None,
+        on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> Generator[list[tuple[Any, Any, float]], None, None]:
         """Find pairs of rows that share a bucket and are close, a chunk of a at a time.
@@ -278,6 +295,8 @@ InvalidVectorError, DimensionError, BucketRangeError
         version_a, version_b : int, str or datetime, optional
             As `version` of :meth:`transform_streaming`.  Without either, a table is
             joined with itself at one version.
+        on_invalid : {"raise", "skip"}
+            As for :meth:`transform_streaming`, in both tables.
         progress : bool or callable
             True for a bar, or a function of (rows of a done, rows of a in all).
 
@@ -305,6 +324,7 @@ InvalidVectorError, BucketRangeError
             id_column,
             self._chunk_size,
             versions,
+            on_invalid,
         )
         return _lists(join, progress)
 
@@ -319,6 +339,7 @@ InvalidVectorError, BucketRangeError
         *,
         version_a: Version = None,
         version_b: Version = None,
+        on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> int | None:
         """Count or write pairs of rows that share a bucket and are close.
@@ -335,6 +356,10 @@ InvalidVectorError, BucketRangeError
             The pairs are written here, to a table that is created, or replaced in one
             commit, also when there are none: columns `id_a`, `id_b`, in the types of the
             ids, and `distance`.
+        on_invalid : {"raise", "skip"}
+            As for :meth:`transform_streaming`, in both tables.  With "skip" and
+            `output_path` both are read once more, since the commit's metadata says how
+            many rows were left out.
         progress : bool or callable
             True for a bar, or a function of (pairs of rows done, pairs in all).
 
@@ -362,6 +387,7 @@ SparkVectorColumnError, DeltaError, InvalidVectorError, BucketRangeError
             id_column,
             self._chunk_size,
             versions,
+            on_invalid,
         )
         with reporting(progress, "joining") as report:
             if output_path is None:
@@ -370,6 +396,7 @@ SparkVectorColumnError, DeltaError, InvalidVectorError, BucketRangeError
                 write_batches(
                     output_path,
                     map(frame_batch, frames),
+                    metadata=join.metadata(),
                     storage_options=self._storage_options,
                 )
         return None

@@ -4,6 +4,8 @@
 #include "arrow/numbers.h"
 #include "base/error.h"
 
+#include <math.h>
+
 const struct ArrowSchema *fla_elements_schema(const struct ArrowSchema *schema)
 {
     if (schema == NULL || schema->dictionary == NULL)
@@ -81,6 +83,36 @@ fla_status fla_elements_first_null(const fla_elements *elements, const char *arg
         if (found == FLA_FOUND_NULL)
             break;
     }
+    return FLA_OK;
+}
+
+static bool is_finite_at(const fla_elements *elements, char type, size_t i)
+{
+    float narrow;
+    double wide;
+    if (fla_number_target(type) == FLA_F32) {
+        fla_elements_convert(elements, type, i, 1, &narrow);
+        return isfinite(narrow);
+    }
+    fla_elements_convert(elements, type, i, 1, &wide);
+    return isfinite(wide);
+}
+
+fla_status fla_elements_all_finite(const fla_elements *elements, char type,
+                                   const char *argument, size_t start, size_t count,
+                                   bool *finite, fla_error *err)
+{
+    size_t null = 0;
+    const fla_status status =
+        fla_elements_first_null(elements, argument, start, count, &null, err);
+    if (status != FLA_OK)
+        return status;
+    if (elements->items.data == NULL && count > 0)
+        return fla_fail_argument(err, FLA_ERR_ARROW, argument,
+                                 "the Arrow numbers have no buffer");
+    *finite = null == count;
+    for (size_t i = 0; i < count && *finite; i++)
+        *finite = is_finite_at(elements, type, start + i);
     return FLA_OK;
 }
 

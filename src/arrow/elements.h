@@ -43,6 +43,14 @@ fla_status fla_elements_first_null(const fla_elements *elements, const char *arg
                                    fla_error *err);
 
 /*
+ * Whether count numbers from start are all there and finite.  FLA_ERR_ARROW as of
+ * fla_elements_first_null, and when the numbers have no buffer.
+ */
+fla_status fla_elements_all_finite(const fla_elements *elements, char type,
+                                   const char *argument, size_t start, size_t count,
+                                   bool *finite, fla_error *err);
+
+/*
  * Write count numbers from start as fla_number_target says.  They are known to be there
  * and not null; should their indices change meanwhile, the numbers do, not the bounds.
  */

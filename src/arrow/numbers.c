@@ -3,6 +3,7 @@
 
 #include "base/fenv.h"
 
+#include <math.h>
 #include <string.h>
 
 char fla_number_type(const char *format)
@@ -127,4 +128,13 @@ uint64_t fla_integer_at(char type, const unsigned char *numbers, size_t i)
         default:
             WIDEN(uint64_t, uint64_t)
     }
+}
+
+void fla_fill_nan(fla_dtype dtype, void *out, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (dtype == FLA_F32)
+            ((float *)out)[i] = NAN;
+        else
+            ((double *)out)[i] = (double)NAN;
 }

@@ -18,6 +18,9 @@ fla_dtype fla_number_target(char type);
 void fla_numbers_convert(char type, const unsigned char *numbers, size_t count,
                          void *out);
 
+/* Write count NaNs. */
+void fla_fill_nan(fla_dtype dtype, void *out, size_t count);
+
 /* Integer i, widened to 64 bits; a negative one in two's complement. */
 uint64_t fla_integer_at(char type, const unsigned char *numbers, size_t i);
 

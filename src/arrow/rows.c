@@ -22,9 +22,13 @@ static size_t size_of(fla_dtype dtype)
  */
 typedef struct list_rows {
     fla_lists lists;
+    bool fill; /* rows at fault become NaN */
     size_t begin, dim;
     size_t *starts; /* NULL while rows follow each other */
 } list_rows;
+
+/* Where a row starts that is at fault. */
+#define NOWHERE SIZE_MAX
 
 /* Remember where row i starts. */
 static fla_status place_row(list_rows *own, size_t i, size_t start, fla_error *err)
@@ -32,7 +36,7 @@ static fla_status place_row(list_rows *own, size_t i, size_t start, fla_error *e
     if (own->starts == NULL) {
         if (i == 0)
             own->begin = start;
-        if (start == own->begin + i * own->dim)
+        if (start != NOWHERE && start == own->begin + i * own->dim)
             return FLA_OK;
         own->starts = fla_alloc(own->lists.rows.slots.length, sizeof *own->starts);
         if (own->starts == NULL)
@@ -44,12 +48,29 @@ static fla_status place_row(list_rows *own, size_t i, size_t start, fla_error *e
     return FLA_OK;
 }
 
-/* The first row that is neither null nor empty gives the dimension. */
-static fla_status scan_row(list_rows *own, size_t i, fla_row_faults *faults,
-                           fla_error *err)
+/*
+ * The first row that is neither null nor empty gives the dimension; where rows at fault
+ * are filled, the first one whose numbers are also all there and finite.
+ */
+static fla_status find_dim(list_rows *own, size_t start, size_t length, fla_error *err)
+{
+    bool usable = true;
+    fla_status status = FLA_OK;
+    if (own->dim == 0 && own->fill)
+        status = fla_elements_all_finite(&own->lists.values, own->lists.type, "rows",
+                                         start, length, &usable, err);
+    if (own->dim == 0 && usable)
+        own->dim = length;
+    return status;
+}
+
+/* Find where row i starts; a fault is counted, and then it is nowhere. */
+static fla_status scan_row(list_rows *own, size_t i, size_t *place,
+                           fla_row_faults *faults, fla_error *err)
 {
     bool null;
     size_t start = 0, length = 0, hole = 0;
+    *place = NOWHERE;
     fla_status status = fla_list_at(&own->lists, i, &null, &start, &length, err);
     if (status != FLA_OK)
         return status;
@@ -57,20 +78,22 @@ static fla_status scan_row(list_rows *own, size_t i, fla_row_faults *faults,
         fla_row_fault(faults, i, -1, "is %s", null ? "null" : "empty");
         return FLA_OK;
     }
-    if (own->dim == 0)
-        own->dim = length;
-    if (length != own->dim) {
+    status = find_dim(own, start, length, err);
+    if (status == FLA_OK && length != own->dim) {
         fla_row_fault(faults, i, -1, "has %zu elements, the rows before have %zu", length,
                       own->dim);
         return FLA_OK;
     }
-    status =
-        fla_elements_first_null(&own->lists.values, "rows", start, length, &hole, err);
-    if (status == FLA_OK && hole < length)
+    if (status == FLA_OK)
+        status = fla_elements_first_null(&own->lists.values, "rows", start, length, &hole,
+                                         err);
+    if (status != FLA_OK)
+        return status;
+    if (hole < length)
         fla_row_fault(faults, i, (int64_t)hole, "holds a null at position %zu", hole);
-    if (status == FLA_OK && faults->count == 0)
-        status = place_row(own, i, start, err);
-    return status;
+    else
+        *place = start;
+    return FLA_OK;
 }
 
 static fla_status scan_rows(list_rows *own, int64_t first_row, fla_error *err)
@@ -78,11 +101,15 @@ static fla_status scan_rows(list_rows *own, int64_t first_row, fla_error *err)
     const size_t n = own->lists.rows.slots.length;
     fla_row_faults faults = {0};
     fla_status status = FLA_OK;
-    for (size_t i = 0; i < n && status == FLA_OK; i++)
-        status = scan_row(own, i, &faults, err);
-    if (status == FLA_OK)
+    for (size_t i = 0; i < n && status == FLA_OK; i++) {
+        size_t place;
+        status = scan_row(own, i, &place, &faults, err);
+        if (status == FLA_OK && (own->fill || faults.count == 0))
+            status = place_row(own, i, place, err);
+    }
+    if (status == FLA_OK && !own->fill)
         status = fla_row_faults_status(&faults, n, first_row, err);
-    if (status == FLA_OK && n > 0 && own->lists.values.items.data == NULL)
+    if (status == FLA_OK && faults.count < n && own->lists.values.items.data == NULL)
         status = fla_fail_argument(err, FLA_ERR_ARROW, "rows",
                                    "the Arrow values of the lists have no buffer");
     return status;
@@ -116,28 +143,33 @@ static fla_status copy_rows(const list_rows *own, fla_arrow_memory *memory,
         fla_elements_convert(&lists->values, lists->type, own->begin, count, copy);
         return FLA_OK;
     }
-    for (size_t i = 0; i < n; i++)
-        fla_elements_convert(&lists->values, lists->type, own->starts[i], dim,
-                             copy + i * dim * size);
+    for (size_t i = 0; i < n; i++) {
+        unsigned char *row = copy + i * dim * size;
+        if (own->starts[i] == NOWHERE)
+            fla_fill_nan(view->dtype, row, dim);
+        else
+            fla_elements_convert(&lists->values, lists->type, own->starts[i], dim, row);
+    }
     return FLA_OK;
 }
 
+/* Rows at fault are filled where fill says so; view's dim is then that of rows, or 0. */
 static fla_status read_lists(const struct ArrowSchema *schema,
-                             const struct ArrowArray *array, int64_t first_row,
+                             const struct ArrowArray *array, bool fill,
                              fla_arrow_memory *memory, fla_matrix *view, fla_error *err)
 {
-    list_rows own = {0};
+    list_rows own = {.fill = fill, .dim = view->dim};
     fla_lists_type(schema, &own.lists); /* check_type said yes */
     fla_status status = fla_lists_read(schema, array, &own.lists, err);
     if (status == FLA_OK)
-        status = scan_rows(&own, first_row, err);
+        status = scan_rows(&own, view->first_row, err);
     if (status == FLA_OK) {
         view->rows = own.lists.rows.slots.length;
         view->dim = own.dim;
         view->dtype = fla_number_target(own.lists.type);
         if (view->rows > 0 && own.starts == NULL)
             view->data = in_place(&own.lists.values, own.lists.type, own.begin);
-        if (view->rows > 0 && view->data == NULL)
+        if (view->rows > 0 && own.dim > 0 && view->data == NULL)
             status = copy_rows(&own, memory, view, err);
     }
     fla_free(own.starts);
@@ -205,29 +237,69 @@ static fla_status finish(fla_status status, fla_arrow_memory *memory, bool kept,
     return FLA_OK;
 }
 
-fla_status fla_arrow_import_rows(const struct ArrowSchema *schema,
-                                 struct ArrowArray *array, int64_t first_row,
-                                 fla_arrow_memory **out, fla_matrix *view, fla_error *err)
+/* Import rows; those at fault are an error, or filled, and then view's dim is set. */
+static fla_status import_rows(const struct ArrowSchema *schema, struct ArrowArray *array,
+                              bool fill, fla_matrix read, fla_arrow_memory **out,
+                              fla_matrix *view, fla_error *err)
 {
-    fla_matrix read = {.first_row = first_row};
     *out = NULL;
-    fla_status status = check_rows(schema, array->length, first_row, err);
+    fla_status status = check_rows(schema, array->length, read.first_row, err);
     if (status != FLA_OK)
         return status;
     fla_arrow_memory *memory = fla_arrow_memory_new();
     if (memory == NULL)
         return fla_fail_memory(err, "an Arrow column");
     if (fla_vectors_type(schema))
-        status = fla_vectors_read(schema, array, first_row, memory, &read, err);
+        status = fla_vectors_read(schema, array, fill, memory, &read, err);
     else
-        status = read_lists(schema, array, first_row, memory, &read, err);
+        status = read_lists(schema, array, fill, memory, &read, err);
     const bool kept = !fla_arrow_memory_copied(memory);
     return finish(status, memory, kept, array, &read, out, view);
 }
 
+fla_status fla_arrow_import_rows(const struct ArrowSchema *schema,
+                                 struct ArrowArray *array, int64_t first_row,
+                                 fla_arrow_memory **out, fla_matrix *view, fla_error *err)
+{
+    const fla_matrix read = {.first_row = first_row};
+    return import_rows(schema, array, false, read, out, view, err);
+}
+
+fla_status fla_arrow_import_rows_filled(const struct ArrowSchema *schema,
+                                        struct ArrowArray *array, size_t dim,
+                                        fla_arrow_memory **out, fla_matrix *view,
+                                        fla_error *err)
+{
+    const fla_matrix read = {.dim = dim};
+    return import_rows(schema, array, true, read, out, view, err);
+}
+
+/* Copy numbers, of which those that are null become NaN. */
+static fla_status copy_numbers(const fla_elements *numbers, char type,
+                               fla_arrow_memory *memory, fla_matrix *view, fla_error *err)
+{
+    const size_t n = numbers->slots.length, size = size_of(view->dtype);
+    unsigned char *copy = fla_arrow_memory_copy(memory, n, size, false);
+    if (copy == NULL)
+        return fla_fail_memory(err, "a copy of an Arrow column");
+    view->data = copy;
+    for (size_t i = 0; i < n; i++) {
+        size_t run = 0;
+        const fla_status status =
+            fla_elements_first_null(numbers, "numbers", i, n - i, &run, err);
+        if (status != FLA_OK)
+            return status;
+        fla_elements_convert(numbers, type, i, run, copy + i * size);
+        i += run;
+        if (i < n)
+            fla_fill_nan(view->dtype, copy + i * size, 1);
+    }
+    return FLA_OK;
+}
+
 /* Read a column of numbers of a known type. */
 static fla_status read_numbers(const struct ArrowSchema *schema,
-                               const struct ArrowArray *array, char type,
+                               const struct ArrowArray *array, char type, bool fill,
                                fla_arrow_memory *memory, fla_matrix *view, fla_error *err)
 {
     const fla_array_shape want = {"numbers", "array of numbers", 2, 0, false};
@@ -239,7 +311,7 @@ static fla_status read_numbers(const struct ArrowSchema *schema,
         status = fla_elements_first_null(&numbers, "numbers", 0, n, &hole, err);
     if (status != FLA_OK)
         return status;
-    if (hole < n)
+    if (hole < n && !fill)
         return fla_fail_row(err, FLA_ERR_ROW, "numbers", 0, (int64_t)hole, 1,
                             "element %zu is null", hole);
     view->dim = n;
@@ -248,20 +320,14 @@ static fla_status read_numbers(const struct ArrowSchema *schema,
     if (numbers.items.data == NULL)
         return fla_fail_argument(err, FLA_ERR_ARROW, "numbers",
                                  "the Arrow numbers have no buffer");
-    view->data = in_place(&numbers, type, 0);
-    if (view->data != NULL)
-        return FLA_OK;
-    void *copy = fla_arrow_memory_copy(memory, n, size_of(view->dtype), false);
-    if (copy == NULL)
-        return fla_fail_memory(err, "a copy of an Arrow column");
-    fla_elements_convert(&numbers, type, 0, n, copy);
-    view->data = copy;
-    return FLA_OK;
+    if (hole == n)
+        view->data = in_place(&numbers, type, 0);
+    return view->data != NULL ? FLA_OK : copy_numbers(&numbers, type, memory, view, err);
 }
 
-fla_status fla_arrow_import_numbers(const struct ArrowSchema *schema,
-                                    struct ArrowArray *array, fla_arrow_memory **out,
-                                    fla_matrix *view, fla_error *err)
+static fla_status import_numbers(const struct ArrowSchema *schema,
+                                 struct ArrowArray *array, bool fill,
+                                 fla_arrow_memory **out, fla_matrix *view, fla_error *err)
 {
     fla_lists lists;
     const char type = number_type(schema);
@@ -275,7 +341,22 @@ fla_status fla_arrow_import_numbers(const struct ArrowSchema *schema,
     fla_arrow_memory *memory = fla_arrow_memory_new();
     if (memory == NULL)
         return fla_fail_memory(err, "an Arrow column");
-    const fla_status status = read_numbers(schema, array, type, memory, &read, err);
+    const fla_status status = read_numbers(schema, array, type, fill, memory, &read, err);
     const bool kept = !fla_arrow_memory_copied(memory);
     return finish(status, memory, kept, array, &read, out, view);
+}
+
+fla_status fla_arrow_import_numbers(const struct ArrowSchema *schema,
+                                    struct ArrowArray *array, fla_arrow_memory **out,
+                                    fla_matrix *view, fla_error *err)
+{
+    return import_numbers(schema, array, false, out, view, err);
+}
+
+fla_status fla_arrow_import_numbers_filled(const struct ArrowSchema *schema,
+                                           struct ArrowArray *array,
+                                           fla_arrow_memory **out, fla_matrix *view,
+                                           fla_error *err)
+{
+    return import_numbers(schema, array, true, out, view, err);
 }

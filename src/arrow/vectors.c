@@ -20,6 +20,7 @@ typedef struct vectors {
     fla_layout rows, fields[INDICES]; /* of type and size */
     fla_lists indices, values;
     fla_matrix *view; /* its dim is 0 until a good row says it */
+    bool fill;        /* rows at fault become NaN */
 } vectors;
 
 static bool is_field(const struct ArrowSchema *field, const char *name,
@@ -163,46 +164,84 @@ static fla_status find_vector(const vectors *own, size_t i, vector *out,
     return FLA_OK;
 }
 
+static int64_t index_at(const vectors *own, const vector *row, size_t k)
+{
+    const fla_layout *indices = &own->indices.values.slots;
+    return (int64_t)fla_integer_at('i', indices->data,
+                                   indices->offset + row->indices + k);
+}
+
 /* Write a sparse row's values to their places, which must ascend within the row. */
-static void scatter(const vectors *own, size_t i, const vector *row, double *out,
+static bool scatter(const vectors *own, size_t i, const vector *row, double *out,
                     fla_row_faults *faults)
 {
     const fla_layout *indices = &own->indices.values.slots;
     int64_t before = -1;
     if (fla_layout_first_null(indices, row->indices, row->count) < row->count) {
         fla_row_fault(faults, i, -1, "has a null index");
-        return;
+        return false;
     }
     for (size_t k = 0; k < row->count; k++) {
-        const int64_t index = (int64_t)fla_integer_at('i', indices->data,
-                                                      indices->offset + row->indices + k);
+        const int64_t index = index_at(own, row, k);
         if (index <= before || index >= (int64_t)row->dim) {
             fla_row_fault(faults, i, -1,
                           "has index %" PRId64 " after %" PRId64
                           "; they must ascend within %zu",
                           index, before, row->dim);
-            return;
+            return false;
         }
         fla_elements_convert(&own->values.values, 'g', row->values + k, 1, out + index);
         before = index;
     }
+    return true;
+}
+
+/*
+ * The first row with a dimension gives that of all; where rows at fault are filled, the
+ * first one whose values are also all there and finite.
+ */
+static fla_status find_dim(const vectors *own, const vector *row, fla_error *err)
+{
+    bool usable = true;
+    fla_status status = FLA_OK;
+    if (own->view->dim == 0 && own->fill)
+        status = fla_elements_all_finite(&own->values.values, 'g', "rows", row->values,
+                                         row->count, &usable, err);
+    if (own->view->dim == 0 && usable)
+        own->view->dim = row->dim;
+    return status;
 }
 
 /* Find row i, and hold its dimension against that of the first good row. */
 static fla_status scan_vector(const vectors *own, size_t i, vector *row,
                               fla_row_faults *faults, fla_error *err)
 {
-    const fla_status status = find_vector(own, i, row, faults, err);
-    if (status != FLA_OK || row->dim == 0)
+    fla_status status = find_vector(own, i, row, faults, err);
+    if (status == FLA_OK && row->dim > 0)
+        status = find_dim(own, row, err);
+    if (status != FLA_OK || row->dim == 0 || row->dim == own->view->dim)
         return status;
-    if (own->view->dim == 0)
-        own->view->dim = row->dim;
-    if (row->dim == own->view->dim)
-        return FLA_OK;
     fla_row_fault(faults, i, -1, "has %zu elements, the rows before have %zu", row->dim,
                   own->view->dim);
     row->dim = 0;
     return FLA_OK;
+}
+
+/* Write a row that was found; false when its values or indices are at fault. */
+static bool write_values(const vectors *own, size_t i, const vector *row, double *out,
+                         fla_row_faults *faults)
+{
+    const size_t null =
+        fla_layout_first_null(&own->values.values.slots, row->values, row->count);
+    if (null < row->count) {
+        fla_row_fault(faults, i, row->dense ? (int64_t)null : -1,
+                      "holds a null at position %zu", null);
+        return false;
+    }
+    if (!row->dense)
+        return scatter(own, i, row, out, faults);
+    fla_elements_convert(&own->values.values, 'g', row->values, row->count, out);
+    return true;
 }
 
 /* Write row i, found anew: should it change meanwhile, it is at fault then. */
@@ -211,24 +250,18 @@ static fla_status write_vector(const vectors *own, size_t i, double *out,
 {
     vector row;
     const fla_status status = scan_vector(own, i, &row, faults, err);
-    if (status != FLA_OK || row.dim == 0)
-        return status;
-    const size_t null =
-        fla_layout_first_null(&own->values.values.slots, row.values, row.count);
-    if (null < row.count)
-        fla_row_fault(faults, i, row.dense ? (int64_t)null : -1,
-                      "holds a null at position %zu", null);
-    else if (row.dense)
-        fla_elements_convert(&own->values.values, 'g', row.values, row.count, out);
-    else
-        scatter(own, i, &row, out, faults);
-    return FLA_OK;
+    const bool written =
+        status == FLA_OK && row.dim > 0 && write_values(own, i, &row, out, faults);
+    if (!written && own->fill)
+        fla_fill_nan(FLA_F64, out, own->view->dim);
+    return status;
 }
 
 /* The dimensions of all rows are known before there is memory for any. */
-static fla_status read_vectors(const vectors *own, int64_t first_row,
-                               fla_arrow_memory *memory, fla_error *err)
+static fla_status read_vectors(const vectors *own, fla_arrow_memory *memory,
+                               fla_error *err)
 {
+    const int64_t first_row = own->view->first_row;
     const size_t n = own->rows.length;
     fla_row_faults faults = {0};
     fla_status status = FLA_OK;
@@ -238,9 +271,9 @@ static fla_status read_vectors(const vectors *own, int64_t first_row,
         vector row;
         status = scan_vector(own, i, &row, &faults, err);
     }
-    if (status == FLA_OK)
+    if (status == FLA_OK && !own->fill)
         status = fla_row_faults_status(&faults, n, first_row, err);
-    if (status != FLA_OK || n == 0)
+    if (status != FLA_OK || own->view->dim == 0)
         return status;
     if (fla_size_mul(n, own->view->dim, &count))
         out = fla_arrow_memory_copy(memory, count, sizeof *out, true);
@@ -249,20 +282,20 @@ static fla_status read_vectors(const vectors *own, int64_t first_row,
     own->view->data = out;
     for (size_t i = 0; i < n && status == FLA_OK; i++)
         status = write_vector(own, i, out + i * own->view->dim, &faults, err);
-    if (status == FLA_OK)
+    if (status == FLA_OK && !own->fill)
         status = fla_row_faults_status(&faults, n, first_row, err);
     return status;
 }
 
 fla_status fla_vectors_read(const struct ArrowSchema *schema,
-                            const struct ArrowArray *array, int64_t first_row,
+                            const struct ArrowArray *array, bool fill,
                             fla_arrow_memory *memory, fla_matrix *view, fla_error *err)
 {
-    vectors own = {.view = view};
+    vectors own = {.view = view, .fill = fill};
     const fla_status status = read_fields(&own, schema, array, err);
     if (status != FLA_OK)
         return status;
     view->rows = own.rows.length;
     view->dtype = FLA_F64;
-    return read_vectors(&own, first_row, memory, err);
+    return read_vectors(&own, memory, err);
 }

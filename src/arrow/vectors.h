@@ -8,10 +8,11 @@ bool fla_vectors_type(const struct ArrowSchema *schema);
 
 /*
  * Write vectors of a known type out as dense rows of float64, which memory owns; view's
- * data, rows and dim are set.  Statuses as of fla_arrow_import_rows.
+ * data, rows and dim are set.  With fill, rows at fault are NaN, and view's dim is that
+ * of the rows wanted, or 0.  Statuses as of fla_arrow_import_rows.
  */
 fla_status fla_vectors_read(const struct ArrowSchema *schema,
-                            const struct ArrowArray *array, int64_t first_row,
+                            const struct ArrowArray *array, bool fill,
                             fla_arrow_memory *memory, fla_matrix *view, fla_error *err);
 
 #endif

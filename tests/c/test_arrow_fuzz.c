@@ -220,11 +220,16 @@ static void try_import(node *root)
     fla_ids ids = {0};
     volatile double sum = 0;
     const bool texts = strcmp(root->schema.format, "vu") == 0;
-    const fla_status status =
-        texts
-            ? fla_arrow_import_ids(&root->schema, &root->array, &memory, &ids, NULL)
-            : fla_arrow_import_rows(&root->schema, &root->array, 0, &memory, &view, NULL);
-    for (size_t i = 0; i < view.rows * view.dim; i++)
+    fla_status status;
+    if (texts)
+        status = fla_arrow_import_ids(&root->schema, &root->array, &memory, &ids, NULL);
+    else if (draw(2) == 0)
+        status =
+            fla_arrow_import_rows(&root->schema, &root->array, 0, &memory, &view, NULL);
+    else
+        status = fla_arrow_import_rows_filled(&root->schema, &root->array, draw(4),
+                                              &memory, &view, NULL);
+    for (size_t i = 0; view.data != NULL && i < view.rows * view.dim; i++)
         sum += view.dtype == FLA_F32 ? (double)((const float *)view.data)[i]
                                      : ((const double *)view.data)[i];
     for (size_t i = 0; i < ids.count && ids.texts != NULL && status == FLA_OK; i++)
