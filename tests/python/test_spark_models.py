@@ -462,7 +462,12 @@ DAMAGE: list[tuple[str, Callable[[Path], object], type[Exception], str]] = [
         "not a number: True",
     ),
     ("w 0", parameter("bucketLength", 0), errors.ParameterError, "bucket_length .* 0"),
-    ("w large", parameter("bucketLength", 10**400), errors.ParameterError, "must fit in float64"),
+    (
+        "w large",
+        parameter("bucketLength", 10**400),
+        errors.ParameterError,
+        "must fit in float64",
+    ),
     (
         "T 4",
         parameter("numHashTables", 4),
