@@ -205,9 +205,11 @@ typedef struct fla_model_options {
                                  and the profile are then not used */
     uint64_t num_hashes_per_table; /* >= 1; a table collides where all of them agree */
     fla_projection projection;
+    const fla_call
+        *call; /* NULL, or who may cancel the drawing; no threads, no progress */
 } fla_model_options;
 
-/* 2.0, 1, 42, JAVA11, NULL, 1, SPARK */
+/* 2.0, 1, 42, JAVA11, NULL, 1, SPARK, NULL */
 FLA_API void fla_model_options_init(fla_model_options *options);
 
 /*
@@ -217,9 +219,9 @@ FLA_API void fla_model_options_init(fla_model_options *options);
  * dim  >= 1; coordinates of a row.
  *
  * Returns FLA_OK, FLA_ERR_ARGUMENT (the value is in the message), FLA_ERR_SHAPE (no dim),
- * FLA_ERR_NONFINITE (err->row, err->column: of the first such value of options->vectors)
- * or FLA_ERR_MEMORY.  Costs num_hash_tables * num_hashes_per_table * dim Gaussians, at
- * most 2^26, and 12 bytes each.
+ * FLA_ERR_NONFINITE (err->row, err->column: of the first such value of options->vectors),
+ * FLA_ERR_CANCELLED or FLA_ERR_MEMORY.  Costs num_hash_tables * num_hashes_per_table *
+ * dim Gaussians, at most 2^26, and 12 bytes each.
  */
 FLA_API FLA_CHECKED fla_status fla_model_create(const fla_model_options *options,
                                                 size_t dim, fla_model **out,

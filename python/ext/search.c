@@ -10,14 +10,16 @@ static void free_model(PyObject *capsule)
     fla_model_free(PyCapsule_GetPointer(capsule, MODEL));
 }
 
-static PyObject *new_model(PyObject *module, const fla_model_options *options, size_t dim)
+static PyObject *new_model(PyObject *module, fla_model_options *options, size_t dim)
 {
     fla_model *model;
     fla_error err;
-    fla_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = fla_model_create(options, dim, &model, &err);
-    Py_END_ALLOW_THREADS
+    ext_call c;
+    if (ext_call_begin(&c, module, Py_None) < 0)
+        return NULL;
+    options->call = &c.call;
+    const fla_status status = fla_model_create(options, dim, &model, &err);
+    ext_call_end(&c);
     if (status != FLA_OK)
         return ext_raise(module, status, &err, NULL);
     PyObject *capsule = PyCapsule_New(model, MODEL, free_model);

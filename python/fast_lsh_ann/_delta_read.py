@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann._arrow import ArrowColumn, StreamBatches
-from fast_lsh_ann._delta import TablePath, Version, as_uri, call_delta, open_table
+from fast_lsh_ann._delta import TablePath, Version, as_uri, call_delta
+from fast_lsh_ann._delta_vectors import is_vector, open_pinned
 from fast_lsh_ann._invalid import KeptRows, own_numbers
 from fast_lsh_ann._log import logger
 from fast_lsh_ann._threads import prefetch
@@ -35,6 +36,16 @@ _BATCHES_AHEAD = 2
 _QUERY_SETTINGS = {
     "datafusion.execution.target_partitions": "1",
     "datafusion.execution.batch_size": str(BATCH_ROWS),
+}
+
+# What rows of each element type are read as: the rules of Arrow input.
+_DTYPES: dict[str | None, Any] = {
+    "float": np.float32,
+    "double": np.float64,
+    "byte": np.float32,
+    "short": np.float32,
+    "integer": np.float64,
+    "long": np.float64,
 }
 
 
@@ -92,7 +103,7 @@ class EmbeddingReader:
     path, version, storage_options
         As for :func:`open_table`.
     embedding_column : str
-        A column of type array<float> or array<double>.
+        A column of arrays of floats or integers, or of Spark ML vectors.
     id_column : str or None
         A column of any type without nulls, or None for row numbers.
     skip : bool
@@ -103,6 +114,8 @@ class EmbeddingReader:
     ----------
     dim : int or None
         Dimension of the embeddings, once a row was read.
+    copied : bool
+        Whether only this reader opens the table, for it holds Spark ML vectors.
     rows_at_most : int
         Rows of the table, and those that deletion vectors hide.
     skipped : int
@@ -114,6 +127,8 @@ class EmbeddingReader:
         If the table lacks one of the columns.
     InputTypeError
         If the embedding column is of another type.
+    SparkVectorColumnError
+        If Spark ML vectors are in an object store, or the table's log cannot be copied.
     """
 
     def __init__(
@@ -127,16 +142,17 @@ class EmbeddingReader:
         storage_options: Mapping[str, str] | None = None,
     ) -> None:
         self.uri = as_uri(path)
-        table = open_table(path, version=version, storage_options=storage_options)
-        self._table = table
+        pinned = open_pinned(path, version=version, storage_options=storage_options)
+        self._table = pinned.table
+        self.version = pinned.version
+        self.copied = pinned.copied
         self._embedding = embedding_column
         self._id = id_column
         self.name = f"column {embedding_column!r} of Delta table {self.uri!r}"
         self._check_columns()
-        self.version: int = table.version()
         self.dtype = self._embedding_dtype()
         self.dim: int | None = None
-        self.rows_at_most: int = call_delta(table.count, self.uri)
+        self.rows_at_most: int = call_delta(self._table.count, self.uri)
         self.skipped = 0
         self._skip = skip
         self._told = False
@@ -161,12 +177,14 @@ class EmbeddingReader:
         fields = {field.name: field.type for field in self._table.schema().fields}
         kind = fields[self._embedding]
         element = getattr(getattr(kind, "element_type", None), "type", None)
-        if element not in ("float", "double"):
+        dtype = np.float64 if is_vector(kind) else _DTYPES.get(element)
+        if dtype is None:
             raise InputTypeError(
-                f"{self.name} is of type {kind}; "
-                f"it must be array<float> or array<double>: cast it there"
+                f"{self.name} is of type {kind}; it must be array<float> or "
+                f"array<double>, an array of whole numbers, or a Spark ML vector: "
+                f"cast it there"
             )
-        return np.dtype(np.float32 if element == "float" else np.float64)
+        return np.dtype(dtype)
 
     def _query(self, suffix: str = "") -> Any:
         from deltalake import QueryBuilder

@@ -82,7 +82,7 @@ class DeltaLSHProcessor(DeltaProcessor):
         path : str or path-like
             The table.
         embedding_column : str
-            A column of type array<float> or array<double>.
+            A column of arrays of floats or integers, or of Spark ML vectors.
         id_column : str or None
             A column of any type without nulls; None numbers the rows in the order of the
             pinned version: newest commits first.

@@ -8,13 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann._arrow import ArrowBatch, RecordBatch
-from fast_lsh_ann._delta import TablePath, Version, as_options, open_table, require_delta
+from fast_lsh_ann._delta import (
+    TablePath,
+    Version,
+    as_options,
+    open_table,
+    require_delta,
+    vector_advice,
+)
 from fast_lsh_ann._delta_read import EmbeddingReader, id_array
 from fast_lsh_ann._delta_scheme import HashScheme, read_hash_scheme
 from fast_lsh_ann._delta_write import VectorLayout, write_batches
 from fast_lsh_ann._inputs import as_count
 from fast_lsh_ann._invalid import OnInvalid, as_skip
 from fast_lsh_ann.delta import DeltaLSHProcessor
+from fast_lsh_ann.errors import SparkVectorColumnError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,7 +64,7 @@ def read_delta_embeddings(
     path : str or path-like
         A folder, or the URI of an object store.
     embedding_column : str
-        A column of type array<float> or array<double>.
+        A column of arrays of floats or integers, or of Spark ML vectors.
     id_column : str, optional
         A column of any type without nulls.
     version : int, str or datetime, optional
@@ -72,7 +80,8 @@ def read_delta_embeddings(
     Returns
     -------
     embeddings : ndarray
-        `[n, dim]`, float32, or float64 for array<double>; `[0, 0]` for an empty table.
+        `[n, dim]`, float32 for elements of float, byte and short, else float64; `[0, 0]`
+        for an empty table.
     ids : ndarray or None
         `[n]`, int64 for integer ids, else Python objects.  Without `id_column` None, or
         with ``on_invalid="skip"`` row numbers.
@@ -123,7 +132,7 @@ def read_delta_embeddings_chunked(
     Yields
     ------
     embeddings : ndarray
-        `[n, dim]`, float32, or float64 for array<double>.
+        `[n, dim]`, of the type that :func:`read_delta_embeddings` gives.
     ids : ndarray or None
         `[n]`, int64 for integer ids, else Python objects.  Without `id_column` None, or
         with ``on_invalid="skip"`` row numbers.
@@ -203,7 +212,8 @@ def read_delta_lazy(
     InputTypeError, ParameterError
         If `row_limit` is not a whole number of at least 0.
     TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError
-        If the table or a column is missing, or the table cannot be opened.
+        If the table or a column is missing, or the table cannot be opened; also if it
+        holds Spark ML vectors, which polars does not read.
     """
     limit = None if row_limit is None else as_count(row_limit, "row_limit", 0)
     reader = EmbeddingReader(
@@ -213,6 +223,8 @@ def read_delta_lazy(
         version=version,
         storage_options=storage_options,
     )
+    if reader.copied:
+        raise SparkVectorColumnError(vector_advice(reader.uri))
     import polars as pl
 
     columns = [c for c in (embedding_column, id_column) if c is not None]

@@ -114,7 +114,7 @@ class ColumnNotFoundError(DeltaError, LookupError):
 
 
 class SparkVectorColumnError(DeltaError):
-    """The table holds Spark ML vectors, which no Delta reader outside Spark opens."""
+    """The table has Spark ML vectors that cannot be read there; the message says why."""
 
 
 class SparkModelError(FastLSHError, ValueError):

@@ -558,7 +558,7 @@ def _same_scheme(index: LSHIndex, other: LSHIndex) -> LSHIndex:
         raise DimensionError(
             f"other: wanted vectors of dimension {index.model.dim}, got {other.model.dim}"
         )
-    if repr(index.model) != repr(other.model):
+    if not index.model._hashes_as(other.model):
         raise SchemeMismatchError(
             f"other: indexes of different models cannot be joined: "
             f"{index.model} and {other.model}"

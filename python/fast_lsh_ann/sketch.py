@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._inputs import as_count, as_rows
-from fast_lsh_ann.errors import InputTypeError, ParameterError
+from fast_lsh_ann.errors import InputTypeError, SchemeMismatchError
 from fast_lsh_ann.model import BucketedRandomProjectionLSHModel
 
 __all__ = ["BucketSketch"]
@@ -117,7 +117,7 @@ class BucketSketch:
 
         Raises
         ------
-        InputTypeError, ParameterError, DimensionError
+        InputTypeError, SchemeMismatchError, DimensionError
             If `other` is no sketch, or of another model or width.
         """
         _core.sketch_merge(self._core, self._same_scheme(other)._core)
@@ -140,9 +140,10 @@ class BucketSketch:
 
         Raises
         ------
-        InputTypeError, ParameterError, DimensionError
-            If `other` is no sketch, or of another model or width; if the number passes
-            2**63 - 1, or a bucket holds 2**32 - 1 rows or more.
+        InputTypeError, SchemeMismatchError, DimensionError
+            If `other` is no sketch, or of another model or width.
+        ParameterError
+            If the number passes 2**63 - 1, or a bucket holds 2**32 - 1 rows or more.
         """
         return _core.sketch_inner(self._core, self._same_scheme(other)._core)
 
@@ -151,8 +152,8 @@ class BucketSketch:
             raise InputTypeError(
                 f"other must be a BucketSketch, got {type(other).__name__}"
             )
-        if repr(other.model) != repr(self.model):
-            raise ParameterError(
+        if not self.model._hashes_as(other.model):
+            raise SchemeMismatchError(
                 f"other: sketches of different models count different buckets: "
                 f"{self.model} and {other.model}"
             )

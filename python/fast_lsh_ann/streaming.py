@@ -160,7 +160,7 @@ class StreamingLSHProcessor(DeltaProcessor):
         path : str or path-like
             The table.
         embedding_column : str
-            A column of type array<float> or array<double>.
+            A column of arrays of floats or integers, or of Spark ML vectors.
         id_column : str or None
             A column of any type without nulls, whose values come with the hashes.
         version : int, str or datetime, optional

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/fenv.h"
+#include "base/pool.h"
 #include "lsh/bucket_bound.h"
 #include "lsh/java_random.h"
 
@@ -84,19 +85,32 @@ static void normalize(double *row, size_t dim, const norm_order *order)
         row[j] *= reciprocal;
 }
 
-static void draw(fla_model *model, const fla_model_options *options)
+/* After so many Gaussians, some 20 ms, the caller may cancel. */
+enum { DRAWN_PER_POLL = 1 << 19 };
+
+static bool is_cancelled(const fla_call *call, size_t drawn)
+{
+    return drawn % DRAWN_PER_POLL == 0 && call != NULL && call->cancelled != NULL &&
+           call->cancelled(call->arg);
+}
+
+static fla_status draw(fla_model *model, const fla_model_options *options, fla_error *err)
 {
     fla_java_random random;
     fla_java_random_init(&random, options->seed);
     for (size_t f = 0; f < model->functions; f++) {
         double *row = model->vectors + f * model->dim;
-        for (size_t j = 0; j < model->dim; j++)
+        for (size_t j = 0; j < model->dim; j++) {
             row[j] = fla_java_random_gaussian(&random);
+            if (is_cancelled(options->call, f * model->dim + j + 1))
+                return fla_fail(err, FLA_ERR_CANCELLED, "drawing vectors was cancelled");
+        }
         if (options->projection == FLA_PROJECTION_SPARK)
             normalize(row, model->dim, &norm_orders[options->profile]);
         else
             model->offsets[f] = model->bucket_length * fla_java_random_double(&random);
     }
+    return FLA_OK;
 }
 
 static fla_status take_vectors(fla_model *model, const double *vectors, fla_error *err)
@@ -187,7 +201,8 @@ static fla_status check_options(const fla_model_options *options, size_t dim,
                                  "finite reciprocal, got %g",
                                  w);
     const fla_status drawn = check_projection(options, err);
-    return drawn != FLA_OK ? drawn : check_sizes(options, dim, err);
+    const fla_status sized = drawn != FLA_OK ? drawn : check_sizes(options, dim, err);
+    return sized != FLA_OK ? sized : fla_call_check(options->call, err);
 }
 
 /* Room for hash functions; offsets are 0 until they are drawn. */
@@ -222,7 +237,7 @@ static fla_status create(const fla_model_options *options, size_t dim, fla_model
     if (!reserve_functions(model))
         status = fla_fail_memory(err, "the vectors of a model");
     else if (options->vectors == NULL)
-        draw(model, options);
+        status = draw(model, options, err);
     else
         status = take_vectors(model, options->vectors, err);
     if (status != FLA_OK) {

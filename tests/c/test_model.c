@@ -249,6 +249,35 @@ static void every_allocation_may_fail(void)
     CHECK(status == FLA_OK && n > 3, "%ld allocations: %d", n, (int)status);
 }
 
+static bool stop_at_third(void *arg)
+{
+    return ++*(int *)arg >= 3;
+}
+
+static void drawing_may_be_cancelled(void)
+{
+    fla_model_options options;
+    fla_model *model;
+    fla_error err;
+    fla_call call;
+    int asked = 0;
+    fla_call_init(&call);
+    call.cancelled = stop_at_third;
+    call.arg = &asked;
+    fla_model_options_init(&options);
+    options.call = &call;
+    options.num_hash_tables = 1 << 10;
+    CHECK(fla_model_create(&options, 1 << 12, &model, &err) == FLA_ERR_CANCELLED &&
+              model == NULL && asked == 3,
+          "asked %d times", asked);
+    asked = -1000;
+    CHECK(fla_model_create(&options, 1 << 12, &model, &err) == FLA_OK, "not cancelled");
+    CHECK(asked > -1000, "never asked");
+    fla_model_free(model);
+    call.struct_size = 1;
+    CHECK(fla_model_create(&options, 8, &model, &err) == FLA_ERR_ARGUMENT, "no call");
+}
+
 int main(void)
 {
     RUN(buckets_of_vectors_of_any_length_are_the_definitions);
@@ -257,5 +286,6 @@ int main(void)
     RUN(a_value_that_is_not_finite_is_named);
     RUN(nothing_else_is_read);
     RUN(every_allocation_may_fail);
+    RUN(drawing_may_be_cancelled);
     return check_report();
 }

@@ -49,9 +49,9 @@ class Scene:
         return self.base.copy()
 
     @cached_property
-    def integers(self) -> Rows:
-        """Rows that must be converted; they are one row in memory."""
-        return np.broadcast_to(np.arange(self.dim), (4 * self.n, self.dim))
+    def halves(self) -> Rows:
+        """Rows that must be converted, in half a GB; they are one row in memory."""
+        return np.broadcast_to(np.arange(self.dim, dtype="f2"), (10 * self.n, self.dim))
 
     @cached_property
     def queries(self) -> Rows:
@@ -270,7 +270,10 @@ LONG: dict[str, Call] = {
     "exact neighbors": lambda s: fast_lsh_ann.exact_nearest_neighbors(s.base, s.base, 10),
     "exact join": lambda s: fast_lsh_ann.exact_similarity_join(s.base, s.copy, 1.0),
     "transform": lambda s: s.wide[0].transform(s.wide[1]),
-    "transform: of integers": lambda s: s.model.transform(s.integers),
+    "model: of many vectors": lambda _: fast_lsh_ann.BucketedRandomProjectionLSHModel(
+        1.0, 2**12, 42, 2**14
+    ),
+    "transform: of halves": lambda s: s.model.transform(s.halves),
     "index": lambda s: s.model.index(s.base),
     "index: of long rows": lambda s: s.wide[0].index(s.wide[1]),
     "explain": lambda s: s.index.explain(1_000),

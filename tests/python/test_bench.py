@@ -10,7 +10,6 @@ import answers
 import data
 import entrants
 import environments
-import fast_lsh_ann
 import memory
 import numpy as np
 import oracle
@@ -344,16 +343,6 @@ LINES: dict[str, Callable[[Settings], Iterator[replaced.Operation]]] = {
     "table joins": replaced.table_joins,
 }
 
-# Names that the package lacks so far; a line that asks for one cannot run.
-AWAITED = {
-    "joins": "analyze_similarity_join",
-    "sketched": "approx_similarity_join_cms",
-}
-
-
-def is_there(name: str) -> bool:
-    return hasattr(fast_lsh_ann.BucketedRandomProjectionLSHModel, name)
-
 
 class InThisProcess:
     """A contender's worker without a process."""
@@ -369,8 +358,6 @@ class InThisProcess:
 def test_ours_is_right_on_every_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    if name in AWAITED and not is_there(AWAITED[name]):
-        pytest.skip(f"{AWAITED[name]} is not there yet")
     for module in (data, tables):
         monkeypatch.setattr(module, "BUILD", tmp_path)
     done = 0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import calls
 import fast_lsh_ann
+import numpy as np
 import pytest
 from conftest import Run
 
@@ -152,20 +153,28 @@ for backend in ("loky", "multiprocessing", "threading"):
 
 
 def test_eight_threads_share_one_model_and_one_index(tmp_path: Path) -> None:
-    """Every call, each thread beginning with another one."""
+    """Every call, each thread beginning with another one; and queries of its own."""
     scene = calls.small_scene(tmp_path)
     names = list(calls.SMALL)
 
-    def answers(first: int) -> dict[str, str]:
-        order = names[first:] + names[:first]
-        return {name: calls.digest(calls.SMALL[name](scene)) for name in order}
+    def own(first: int) -> str:
+        queries = np.roll(scene.base, 10 * first, axis=0)[:40]
+        return calls.digest(scene.index.nearest_neighbors(queries, 5))
 
-    expected = answers(0)
+    def answers(first: int) -> tuple[dict[str, str], bool]:
+        order = names[first:] + names[:first]
+        found = {name: calls.digest(calls.SMALL[name](scene)) for name in order}
+        return found, all(own(first) == owned[first] for _ in range(50))
+
+    owned = [own(first) for first in range(len(names))]
+    assert len(set(owned)) == len(owned)
+    expected, _ = answers(0)
     with ThreadPoolExecutor(8) as pool:
         futures = [pool.submit(answers, 3 * i % len(names)) for i in range(24)]
         for future in futures:
-            found = future.result()
+            found, owns = future.result()
             assert [name for name in names if found[name] != expected[name]] == []
+            assert owns
     fast_lsh_ann.set_threads(None)  # one of the calls had set it
 
 

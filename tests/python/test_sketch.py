@@ -15,6 +15,7 @@ from fast_lsh_ann import (
     BucketSketch,
     errors,
 )
+from fast_lsh_ann.model import _restore_given
 from numpy.typing import NDArray
 
 RNG = np.random.default_rng(31)
@@ -267,7 +268,7 @@ def test_sketches_that_cannot_be_compared_are_refused() -> None:
     other_model = BucketedRandomProjectionLSHModel(0.7, TABLES, 43, 10)
     sketch = sketch_of(A, width=50)
     for call in (sketch.join_size, sketch.merge):
-        with pytest.raises(errors.ParameterError, match="seed=43"):
+        with pytest.raises(errors.SchemeMismatchError, match="seed=43"):
             call(BucketSketch(other_model, 50))
         with pytest.raises(errors.DimensionError, match="50 and 60"):
             call(sketch_of(B, width=60))
@@ -279,6 +280,24 @@ def test_sketches_that_cannot_be_compared_are_refused() -> None:
     for width, error in ((0, VALUE), (2**60, VALUE), (2.5, TYPE)):
         with pytest.raises(error, match=r"^width\b"):
             BucketSketch(MODEL, width)  # type: ignore[arg-type]
+
+
+def test_models_with_vectors_of_their_own_are_told_apart() -> None:
+    """They have no seed that would name their vectors; indexes are refused as well."""
+    rows = np.eye(2)
+    models = [_restore_given(1.0, np.roll(rows, i, axis=0)[:1]) for i in (0, 1, 0)]
+    assert repr(models[0]) == repr(models[1])
+    for at, other in enumerate(models):
+        sketch, index = BucketSketch(models[0], 9), models[0].index(rows)
+        if at == 1:
+            with pytest.raises(errors.SchemeMismatchError):
+                sketch.join_size(BucketSketch(other, 9))
+            with pytest.raises(errors.SchemeMismatchError):
+                index.similarity_join(other.index(rows), threshold=1.0)
+        else:
+            assert sketch.join_size(BucketSketch(other, 9)) == 0
+            found = index.similarity_join(other.index(rows), threshold=1.0)
+            assert len(found) == 2
 
 
 def test_the_package_names_the_sketch() -> None:
