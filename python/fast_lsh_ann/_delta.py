@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+import numpy as np
+
 from fast_lsh_ann._threads import call_in_thread
 from fast_lsh_ann.errors import (
     DeltaError,
@@ -178,14 +180,28 @@ def refuse_input(output_path: TablePath, *input_paths: TablePath) -> None:
 
 
 def require_delta() -> None:
+    """Import deltalake and polars, in a thread that Ctrl-C does not interrupt.
+
+    Raises
+    ------
+    MissingDependencyError
+        If one is not installed.
+    """
     try:
-        import deltalake  # noqa: F401
-        import polars  # noqa: F401
+        call_in_thread(_import_delta)
     except ImportError as error:
         raise MissingDependencyError(
             f"Delta tables need the packages deltalake and polars ({error}); "
             f"install them with: pip install 'fast_lsh_ann[delta]'"
         ) from error
+
+
+def _import_delta() -> None:
+    import deltalake  # noqa: F401
+    import polars as pl
+
+    # polars looks for NumPy when it first meets an array, and panics if that is stopped.
+    pl.Series([0]).gather(np.zeros(1, dtype=np.int64))
 
 
 def call_delta(function: Callable[[], T], uri: str) -> T:
