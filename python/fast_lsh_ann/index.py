@@ -304,10 +304,10 @@ class LSHIndex:
         O(n m dim) multiply-adds at worst; memory grows with the pairs returned, not with
         the candidates.
         """
-        sides, terms = self._join(
+        terms = self._terms(
             other, threshold, exact, min_collisions, strict, self_pairs, plan
         )
-        return join_index(sides, terms, progress)
+        return join_index(self._sides(other), terms, progress)
 
     def similarity_join_count(
         self,
@@ -337,10 +337,10 @@ class LSHIndex:
         >>> index.similarity_join_count(threshold=2.0, self_pairs="upper")
         2
         """
-        sides, terms = self._join(
+        terms = self._terms(
             other, threshold, exact, min_collisions, strict, self_pairs, plan
         )
-        return count_pairs(sides, terms, progress)
+        return count_pairs(self._sides(other), terms, progress)
 
     def similarity_join_chunks(
         self,
@@ -396,28 +396,16 @@ class LSHIndex:
             right = LSHIndex(self._model, other, name="other")._core
         return join_chunks(self._core, right, terms, size, progress)
 
-    def _join(
-        self,
-        other: "LSHIndex | ArrayLike | None",
-        threshold: float,
-        exact: bool,
-        min_collisions: int,
-        strict: bool,
-        self_pairs: str,
-        plan: str,
-    ) -> tuple[JoinSides, JoinTerms]:
-        """Check a join, and choose which side is searched: the larger index."""
-        terms = self._terms(
-            other, threshold, exact, min_collisions, strict, self_pairs, plan
-        )
+    def _sides(self, other: "LSHIndex | ArrayLike | None") -> JoinSides:
+        """Choose which side of a join is searched: the larger index."""
         if other is None or other is self:
-            return JoinSides(self._core, None, False, "vectors"), terms
+            return JoinSides(self._core, None, False, "vectors")
         if not isinstance(other, LSHIndex):
             rows = as_rows(other, "other", self._model.dim)
-            return JoinSides(self._core, rows, False, "other"), terms
+            return JoinSides(self._core, rows, False, "other")
         if len(_same_scheme(self, other)) > len(self):
-            return JoinSides(other._core, self._rows, True, "vectors"), terms
-        return JoinSides(self._core, other._rows, False, "other"), terms
+            return JoinSides(other._core, self._rows, True, "vectors")
+        return JoinSides(self._core, other._rows, False, "other")
 
     def _terms(
         self,

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "kernels/bits.h"
 #include "lsh/model.h"
+#include "search/measure.h"
 
 enum {
     STRIP = 64,          /* queries the float32 filter takes at once */
@@ -140,25 +141,19 @@ static void measure(fla_scan *scan, double distances[FLA_SCAN_PAIRS])
 {
     const fla_matrix *rows = &scan->base->rows, *queries = &scan->queries->rows;
     fla_scan_pairs *pairs = &scan->pairs;
-    fla_distance_fn *distance =
-        scan->kernels->floats->distance[rows->dtype][queries->dtype];
-    const void *row[FLA_PAIRS], *query[FLA_PAIRS];
-    double some[FLA_PAIRS];
+    fla_measure measure;
     size_t kept = 0;
-    for (size_t i = 0; i < pairs->n; i += FLA_PAIRS) {
-        const size_t n = fla_size_min(pairs->n - i, FLA_PAIRS);
-        for (size_t p = 0; p < FLA_PAIRS; p++) {
-            const size_t at = i + (p < n ? p : n - 1);
-            row[p] = fla_row(rows, pairs->row[at]);
-            query[p] = fla_row(queries, scan->first + pairs->query[at]);
-        }
-        distance(row, query, scan->dim, some);
-        for (size_t p = 0; p < n; p++) {
-            distances[kept] = some[p];
-            pairs->query[kept] = pairs->query[i + p];
-            pairs->row[kept] = pairs->row[i + p];
-            kept += some[p] <= scan->radius[pairs->query[kept]];
-        }
+    fla_measure_begin(&measure, scan->kernels, rows, queries);
+    for (size_t i = 0; i < pairs->n; i++)
+        fla_measure_add(&measure, fla_row(rows, pairs->row[i]),
+                        fla_row(queries, scan->first + pairs->query[i]), &distances[i]);
+    fla_measure_flush(&measure);
+    for (size_t i = 0; i < pairs->n; i++) {
+        const size_t query = pairs->query[i];
+        distances[kept] = distances[i];
+        pairs->query[kept] = query;
+        pairs->row[kept] = pairs->row[i];
+        kept += distances[kept] <= scan->radius[query];
     }
     pairs->n = kept;
 }
