@@ -1,7 +1,8 @@
 """Measure the library beside its peers; write README.md's tables and pictures.
 
-What runs is a group (everyday, goals, growth, recall) or parts of one (E1, joins, k ...).
-A group that has run as a whole replaces its section of README.md; parts are printed only.
+What runs is a group (everyday, goals, growth, recall, hard) or parts of one (E1, joins,
+k ...).  A group that has run as a whole replaces its section of README.md; parts are
+printed only.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 import everyday
 import goals
 import growth
+import ladder
 from contests import Settings
 from data import MissingDataError
 from machine import describe, usable_cpus
@@ -25,6 +27,7 @@ GROUPS: Mapping[str, Mapping[str, Part]] = {
     "goals": goals.PARTS,
     "growth": growth.PARTS,
     "recall": growth.RECALL,
+    "hard": ladder.PARTS,
 }
 
 

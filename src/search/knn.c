@@ -36,7 +36,13 @@ enum {
     FILL_QUERIES = 16 * FLA_GROUP, /* queries a task prepares */
     SEED_QUERIES = 4 * FLA_GROUP,  /* queries a task finds first radii for */
     FINISH_QUERIES = 64,           /* queries a task sorts */
-    CODED_QUERIES = 16,    /* from so many on, coding a row to scan it once pays */
+    /* From so many queries on coding a row to scan it once pays: at large dimensions, and
+       so many more by the dimension (bench/ladder.py). */
+    CODED_QUERIES = 44,
+    CODED_COORDINATES = 1600,
+    CODED_PAIRS = 1 << 21, /* and with so many pairs, a quantizer's fit */
+    FIRST_PIECE =
+        8, /* one row in so many is coded before it is known whether that pays */
     PIECE_BYTES = 1 << 24, /* codes of a piece of a block: they stay in the L3 */
     PIECE_TILES = 16,      /* and at least so many tiles */
 };
@@ -352,18 +358,57 @@ static size_t piece_rows(const fla_matrix *rows)
     return (tiles > PIECE_TILES ? tiles : PIECE_TILES) * FLA_TILE;
 }
 
+/* The first piece is smaller: codes are tried on it. */
+static size_t first_piece_rows(const fla_matrix *rows)
+{
+    const size_t tiles = rows->rows / (FIRST_PIECE * FLA_TILE);
+    const size_t first = (tiles > PIECE_TILES ? tiles : PIECE_TILES) * FLA_TILE;
+    return fla_size_min(first, piece_rows(rows));
+}
+
+/* Whether codes let too much pass, as far as every worker that has met any knows. */
+static bool codes_fail(const fla_knn *knn)
+{
+    size_t fail = 0, met = 0;
+    for (unsigned i = 0; i < knn->threads; i++) {
+        const fla_scan *scan = &knn->workers[i].scan;
+        met += scan->base != NULL;
+        fail += scan->float_tiles > 0;
+    }
+    return fail > 0 && fail == met;
+}
+
+static fla_status push_floats(fla_knn *knn, fla_run *run, const fla_matrix *rows)
+{
+    fla_base_set(&knn->pushed, rows);
+    return push_base(knn, run, &knn->pushed, NULL);
+}
+
+/* Code piece by piece, and scan each; the rest as it is, where codes fail. */
 static fla_status push_coded(fla_knn *knn, fla_run *run, const fla_matrix *rows)
 {
-    const size_t piece = piece_rows(rows);
     fla_status status = FLA_OK;
-    for (size_t i = 0; i < rows->rows && status == FLA_OK; i += piece) {
-        const fla_matrix part =
-            fla_rows_slice(rows, i, fla_size_min(rows->rows - i, piece));
+    for (size_t i = 0, n; i < rows->rows && status == FLA_OK; i += n) {
+        const size_t piece = i == 0 ? first_piece_rows(rows) : piece_rows(rows);
+        n = fla_size_min(rows->rows - i, piece);
+        if (i > 0 && codes_fail(knn)) {
+            const fla_matrix rest = fla_rows_slice(rows, i, rows->rows - i);
+            return push_floats(knn, run, &rest);
+        }
+        const fla_matrix part = fla_rows_slice(rows, i, n);
         status = fla_base_prepare(&knn->pushed, knn->context, run, &part, 0, false);
         if (status == FLA_OK)
             status = push_base(knn, run, &knn->pushed, NULL);
     }
     return status;
+}
+
+static bool coding_pays(const fla_knn *knn, const fla_matrix *rows)
+{
+    const size_t queries = knn->queries.n;
+    return fla_base_can_code(rows->dim) &&
+           queries >= CODED_QUERIES + CODED_COORDINATES / rows->dim &&
+           knn->rows_pushed + rows->rows >= CODED_PAIRS / queries;
 }
 
 /* By the runs of an index, or by runs made for this search alone. */
@@ -394,9 +439,8 @@ static fla_status push_rows(fla_knn *knn, fla_run *run, const fla_matrix *rows)
     fla_base_set(base, rows);
     if (fla_plan_goes_by_buckets(base, knn->model, knn->options.plan))
         return push_runs(knn, run, base);
-    if (knn->queries.n >= CODED_QUERIES && fla_base_can_code(rows->dim))
-        return push_coded(knn, run, rows);
-    return push_base(knn, run, base, NULL);
+    return coding_pays(knn, rows) ? push_coded(knn, run, rows)
+                                  : push_floats(knn, run, rows);
 }
 
 /* Scan one block: rows, or those of an index if base is not NULL. */
