@@ -14,7 +14,7 @@ help:
 	@echo "make demo    the main job on real data"
 	@echo "make test    C and Python tests"
 	@echo "make check   format, lint, types, layers, symbols, warnings as errors"
-	@echo "make deep    sanitizers, valgrind, kill and large runs (long)"
+	@echo "make deep    sanitizers, kills, random cases, coverage (long)"
 	@echo "make bench   side by side with Faiss and others; BENCH=--help for options"
 	@echo "make clean   remove .venv, build and the demo's tables"
 

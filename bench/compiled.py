@@ -9,6 +9,8 @@ from data import BUILD, ROOT
 HERE = Path(__file__).parent
 TOOLS = ROOT / ".venv" / "bin"
 NAIVE = HERE / "naive.c"
+# Contraction would change the rounding.
+NAIVE_FLAGS = ("-O3", "-march=native", "-ffp-contract=off")
 
 
 class CompileError(Exception):
@@ -26,9 +28,9 @@ def reader() -> Path:
 
 @cache
 def naive() -> Path:
-    """A library of the naive program; contraction would change its rounding."""
+    """A library of the naive program."""
     output = BUILD / "naive.so"
-    flags = ["-O3", "-march=native", "-ffp-contract=off", "-shared", "-fPIC", "-pthread"]
+    flags = [*NAIVE_FLAGS, "-shared", "-fPIC", "-pthread"]
     run(["cc", *flags, "-o", str(output), str(NAIVE), "-lm"])
     return output
 

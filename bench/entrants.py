@@ -1,15 +1,14 @@
 """Who usually takes part."""
 
 import math
-import subprocess
-import sys
 from dataclasses import replace
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import compiled
-from data import BUILD
+from environments import MissingEnvironmentError, python_with
 from messages import Request
 from naive import Hashing
 from stage import ContenderError, Entrant, Stage
@@ -17,6 +16,14 @@ from stage import ContenderError, Entrant, Stage
 TABLES, WIDTH = 5, 2.0
 
 OURS_NAME = "fast_lsh_ann"
+
+# It asks for no version of what it reads Delta tables with: ours, so that both have one.
+REPLACED_NAME = "fast-lsh-ann 0.1.1"
+REPLACED_PACKAGES = (
+    "fast-lsh-ann==0.1.1",
+    *(f"{name}=={version(name)}" for name in ("numpy", "deltalake", "polars")),
+    "pyarrow==26.0.1",
+)
 
 
 def ours(tables: int = TABLES, width: float = WIDTH, tier: str = "") -> Entrant:
@@ -110,26 +117,16 @@ def reader(bytes_a_row: int) -> Entrant:
 
 @cache
 def replaced(tables: int = TABLES, width: float = WIDTH) -> Entrant:
-    """The package that this one replaces, in an environment of its own.
+    """The package that this one replaces; its import name is ours.
 
-    Its import name is ours.  It has no wheel for Linux, so Rust is needed.
+    It has no wheel for Linux, so Rust is needed.
     """
-    label, wanted = "fast-lsh-ann 0.1.1", ["fast-lsh-ann==0.1.1", "polars==2.1.0"]
-    folder = BUILD / "replaced"
-    done = folder / "installed"
-    python = folder / "bin" / "python"
-    try:
-        if not done.exists():
-            print(f"Setting up {folder}: {wanted[0]}", flush=True)
-            venv = [sys.executable, "-m", "venv", "--clear", str(folder)]
-            subprocess.run(venv, check=True, capture_output=True)
-            install = [str(python), "-m", "pip", "install", "-q", *wanted]
-            subprocess.run(install, check=True, capture_output=True, timeout=900)
-            done.touch()
-    except (OSError, subprocess.SubprocessError) as error:
-        return Entrant(label, "Replaced", missing=f"could not be installed: {error}")
     how: dict[str, Any] = {"tables": tables, "width": width}
-    return Entrant(label, "Replaced", how, python=str(python))
+    try:
+        python = python_with("replaced", REPLACED_PACKAGES, needs="cargo")
+    except MissingEnvironmentError as error:
+        return Entrant(REPLACED_NAME, "Replaced", missing=str(error))
+    return Entrant(REPLACED_NAME, "Replaced", how, python=python)
 
 
 def hashing(dim: int, tables: int = TABLES, width: float = WIDTH) -> Hashing:

@@ -14,6 +14,7 @@ from entrants import (
     ours,
     usearch,
 )
+from stage import Entrant
 
 
 def processor() -> str:
@@ -36,12 +37,15 @@ def tiers() -> list[str]:
     return facts([ours()], 1)["tiers"].split()
 
 
-def describe(threads: int) -> list[str]:
+def usual() -> list[Entrant]:
+    return [ours(), NUMPY, SCIKIT_LEARN, FAISS, hnswlib(), usearch()]
+
+
+def describe(threads: int, entrants: list[Entrant]) -> list[str]:
     """Lines that let someone else run the same thing."""
-    peers = [ours(), NUMPY, SCIKIT_LEARN, FAISS, hnswlib(), usearch()]
-    found = facts(peers, threads)
+    found = facts(entrants, threads)
     tier = found.pop("tier")
-    del found["tiers"]
+    found.pop("tiers", None)
     versions = ", ".join(f"{name} {version}" for name, version in found.items())
     # Files by their names: where they lay helps nobody else.
     arguments = [Path(word).name for word in sys.argv[1:]]

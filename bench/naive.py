@@ -111,7 +111,7 @@ def content(rows: Stored, changed: int) -> str:  # noqa: ARG001
 
 def kept(question: list[Any], answer: Callable[[], dict[str, Rows]]) -> dict[str, Rows]:
     """The answer to a question, worked out once."""
-    source = compiled.NAIVE.read_bytes()
+    source = compiled.NAIVE.read_bytes(), compiled.NAIVE_FLAGS
     name = hashlib.sha256(repr([question, source]).encode()).hexdigest()[:32]
     path = BUILD / "answers" / f"{name}.npz"
     if not path.exists():

@@ -7,6 +7,7 @@ None).
 """
 
 import importlib
+import os
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,10 @@ class Peer:
     def facts(self) -> dict[str, str]:
         version = importlib.import_module("importlib.metadata").version
         return {self.package: version(self.package)}
+
+    def process(self) -> int:
+        """The process whose memory counts."""
+        return os.getpid()
 
     def set(self, **settings: Any) -> None:
         """Settings of later searches."""

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib.figure
-import matplotlib.ticker
-
 FOLDER = Path(__file__).with_name("pictures")
 
 # A contender looks the same in every panel; ours comes first.
@@ -28,6 +25,8 @@ class Panel:
 
 def draw(name: str, panels: Sequence[Panel]) -> Path:
     """Write bench/pictures/<name>.png."""
+    import matplotlib.figure  # here, so that tables need no matplotlib
+
     columns = min(3, len(panels))
     height = math.ceil(len(panels) / columns)
     figure = matplotlib.figure.Figure(
@@ -57,6 +56,8 @@ def draw(name: str, panels: Sequence[Panel]) -> Path:
 
 def scale_axes(panel: Panel, axis: Any) -> None:
     """Ticks at the sizes that were measured, and at 1, 10, 100 of a unit of time."""
+    import matplotlib.ticker
+
     axis.set_title(panel.title, fontsize=10.5)
     axis.set_xlabel(panel.x)
     axis.set_yscale("log")

@@ -63,13 +63,18 @@ def duration(seconds: float) -> str:
 def times(ratio: float | None) -> str:
     if ratio is None:
         return "-"
-    return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:.1f}x"
+    digits = 2 if ratio < 10 else 1 if ratio < 100 else 0
+    return f"{ratio:,.{digits}f}x"
 
 
 def rows(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table."""
-    ruler = ["---"] * len(header)
-    return [f"| {' | '.join(line)} |" for line in (header, ruler, *lines)]
+    """A Markdown table, its columns aligned for who reads it as text."""
+    widths = [max(3, *map(len, cells)) for cells in zip(header, *lines, strict=True)]
+    ruler = ["-" * width for width in widths]
+    return [
+        f"| {' | '.join(map(str.ljust, line, widths))} |"
+        for line in (header, ruler, *lines)
+    ]
 
 
 def line_cells(outcome: Outcome, line: Line) -> list[str]:
@@ -117,13 +122,21 @@ def details(name: str, result: Result) -> list[str]:
     return ["", f"### {name}", *found] if found else []
 
 
-def write_section(name: str, lines: Sequence[str]) -> None:
-    """Replace what stands between the two markers of that name in README.md."""
+def write_section(name: str, lines: Sequence[str], document: Path = README) -> None:
+    """Replace what stands between the two markers of that name in the document."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    text = README.read_text()
+    text = document.read_text()
+    if (
+        text.count(begin) != 1
+        or text.count(end) != 1
+        or text.index(begin) > text.index(end)
+    ):
+        raise ValueError(
+            f"{document.name} must have {begin} and below it {end}, each once"
+        )
     before, rest = text.split(begin)
     _, after = rest.split(end)
     body = "\n".join(lines).strip()
     while "\n\n\n" in body:
         body = body.replace("\n\n\n", "\n\n")
-    README.write_text(f"{before}{begin}\n\n{body}\n\n{end}{after}")
+    document.write_text(f"{before}{begin}\n\n{body}\n\n{end}{after}")

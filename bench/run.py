@@ -1,33 +1,47 @@
 """Measure the library beside its peers; write README.md's tables and pictures.
 
-What runs is a group (everyday, goals, growth, recall, hard) or parts of one (E1, joins,
-k ...).  A group that has run as a whole replaces its section of README.md; parts are
-printed only.
+What runs is a group (headline, everyday, goals, growth, recall, replaced, cms, hard) or
+parts of one (E1, joins, k ...).  A group that has run as a whole replaces its section of
+README.md, headline also that of the project's README.md; parts are printed only.
 """
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import cms
 import everyday
 import goals
 import growth
+import headline
 import ladder
+import replaced
 from contests import Settings
-from data import MissingDataError
-from machine import describe, usable_cpus
+from data import ROOT, MissingDataError
+from machine import describe, usable_cpus, usual
 from pictures import draw
-from report import Part, Result, details, scoreboard, write_section
-from stage import ContenderError
+from report import README, Part, Result, details, scoreboard, write_section
+from stage import ContenderError, Entrant
 
-GROUPS: Mapping[str, Mapping[str, Part]] = {
-    "everyday": everyday.PARTS,
-    "goals": goals.PARTS,
-    "growth": growth.PARTS,
-    "recall": growth.RECALL,
-    "hard": ladder.PARTS,
+
+@dataclass(frozen=True)
+class Group:
+    parts: Mapping[str, Part]
+    taking_part: Callable[[], list[Entrant]] = usual  # whose versions are told
+
+
+GROUPS: Mapping[str, Group] = {
+    "headline": Group(headline.PARTS, headline.taking_part),
+    "everyday": Group(everyday.PARTS),
+    "goals": Group(goals.PARTS),
+    "growth": Group(growth.PARTS),
+    "recall": Group(growth.RECALL),
+    "replaced": Group(replaced.PARTS, replaced.taking_part),
+    "cms": Group(cms.PARTS),
+    "hard": Group(ladder.PARTS),
 }
 
 
@@ -59,7 +73,7 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--no-write", action="store_true", help="print only")
     given = parser.parse_args()
-    names = [*GROUPS, *(name for parts in GROUPS.values() for name in parts)]
+    names = [*GROUPS, *(name for group in GROUPS.values() for name in group.parts)]
     wanted = given.only.split(",") if given.only else [] if given.data else [*GROUPS]
     given.wanted = wanted
     unknown = [name for name in wanted if name not in names]
@@ -83,7 +97,13 @@ def measure(name: str, part: Part, settings: Settings) -> Result:
 
 def publish(group: str, facts: Sequence[str], results: Mapping[str, Result]) -> None:
     """The group's section of README.md and its picture."""
-    lines = [*(f"- {fact}" for fact in facts), "", *scoreboard(results), ""]
+    told = [f"- {fact}" for fact in facts]
+    if group == "headline":
+        lines = [*(line for result in results.values() for line in result.lines), *told]
+        for path in (README, ROOT / "README.md"):
+            write_section(group, lines, path)
+        return
+    lines = [*told, "", *scoreboard(results), ""]
     panels = [panel for result in results.values() for panel in result.panels]
     if panels:
         path = draw(group, panels)
@@ -98,16 +118,18 @@ def main() -> None:
     settings = Settings(
         given.threads, given.repetitions, given.patience, given.scale, given.glove
     )
-    facts = describe(settings.threads)
-    print("\n".join(facts), flush=True)
     for path in given.data:
         measure(path.name, partial(everyday.own_file, path=path), settings)
-    for group, parts in GROUPS.items():
-        whole = group in given.wanted
-        chosen = {n: p for n, p in parts.items() if whole or n in given.wanted}
-        results = {name: measure(name, part, settings) for name, part in chosen.items()}
+    for name, group in GROUPS.items():
+        whole = name in given.wanted
+        chosen = {n: p for n, p in group.parts.items() if whole or n in given.wanted}
+        if not chosen:
+            continue
+        facts = describe(settings.threads, group.taking_part())
+        print("\n".join(facts), flush=True)
+        results = {part: measure(part, chosen[part], settings) for part in chosen}
         if whole and not given.no_write:
-            publish(group, facts, results)
+            publish(name, facts, results)
 
 
 if __name__ == "__main__":

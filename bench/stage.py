@@ -29,7 +29,7 @@ class Entrant:
     """A contender and the way it is run."""
 
     label: str
-    peer: str  # class in peers.py
+    peer: str  # class in peers.py, or module.class
     how: Mapping[str, Any] = field(default_factory=dict)  # how it builds its index
     search: Mapping[str, Any] = field(default_factory=dict)  # arguments of each search
     settings: Mapping[str, Any] = field(default_factory=dict)  # before each search
@@ -40,7 +40,7 @@ class Entrant:
 
     @property
     def ours(self) -> bool:
-        return self.peer.startswith("Ours")
+        return self.peer.rpartition(".")[2].startswith("Ours")
 
     def home(self) -> bytes:
         """Entrants of one home share a process and its index."""
@@ -56,6 +56,7 @@ class Worker:
             **kept,
             "OMP_NUM_THREADS": str(threads),  # OpenBLAS listens to it too
             "OMP_WAIT_POLICY": "PASSIVE",
+            "RAYON_NUM_THREADS": str(threads),
             "FAST_LSH_ANN_NUM_THREADS": str(threads),
             **entrant.environment,
         }

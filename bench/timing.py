@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from memory import Memory
 from messages import Request
 from stage import Worker
 
@@ -28,6 +29,7 @@ class Act:
     request: Request
     patience: float  # seconds that its turns may take
     estimate: float = 0.0  # of a turn, from the rehearsal
+    memory: Memory | None = None  # of the rehearsal, if the request is weighed
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,10 @@ class Timing:
 def rehearse(act: Act, judged: Request) -> tuple[Act, Any]:
     """Ask once for the answer that is judged, and estimate how long a turn takes."""
     reply = act.worker.ask(replace(judged, wanted=True))
-    answer = reply.answer
+    answer, memory = reply.answer, reply.memory
     if sum(reply.seconds) < LONG_SECONDS or judged != act.request:
         reply = act.worker.ask(act.request)
-    return replace(act, estimate=sum(reply.seconds)), answer
+    return replace(act, estimate=sum(reply.seconds), memory=memory), answer
 
 
 def alternate(acts: Sequence[Act], repetitions: int) -> dict[str, Timing]:

@@ -4,12 +4,14 @@ Requests and replies are pickles over standard input and output.  Besides the co
 library it needs NumPy only.
 """
 
+import importlib
 import os
 import pickle
 import sys
 import time
 from typing import Any, BinaryIO
 
+import memory
 import peers
 from data import Rows, Stored
 from messages import Reply, Request, Start
@@ -38,6 +40,8 @@ def perform(peer: peers.Peer, request: Request, load: Loader) -> Reply:
     peer.set(**request.settings)
     if request.least:
         call(**arguments)
+    process = peer.process()
+    before = memory.start_anew(process) if request.weighed else 0
     seconds: list[float] = []
     raw = None
     while not seconds or (sum(seconds) < request.least and len(seconds) < MOST_CALLS):
@@ -49,10 +53,20 @@ def perform(peer: peers.Peer, request: Request, load: Loader) -> Reply:
         seconds.append(time.perf_counter() - start)
     if request.method == "read":  # it has a clock of its own
         return Reply(list(raw or ()))
+    weight = memory.since(process, before) if request.weighed else None
     if not request.wanted:
-        return Reply(seconds)
+        return Reply(seconds, memory=weight)
     plain = request.method in PLAIN
-    return Reply(seconds, raw if plain else peer.answer(request.method, raw))
+    answer = raw if plain else peer.answer(request.method, raw)
+    return Reply(seconds, answer, weight)
+
+
+def contender(start: Start) -> peers.Peer:
+    module, _, name = start.peer.rpartition(".")
+    made: peers.Peer = getattr(importlib.import_module(module or "peers"), name)(
+        start.threads, **start.how
+    )
+    return made
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
@@ -65,7 +79,7 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
             return
         try:
             if isinstance(message, Start):
-                peer = getattr(peers, message.peer)(message.threads, **message.how)
+                peer = contender(message)
                 reply = Reply()
             else:
                 assert peer is not None

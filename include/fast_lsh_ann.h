@@ -4,7 +4,7 @@
  * Everything is reached through five kinds of object.
  *
  *   fla_context   thread pool and instruction set
- *   fla_model     parameters and unit vectors; immutable, shared freely between threads
+ *   fla_model     parameters and hash functions; immutable, shared freely between threads
  *   fla_index     checked rows; immutable, shared freely between threads
  *   fla_knn       neighbors of resident queries among rows pushed block by block
  *   fla_join      pairs of right rows that stay and left rows, block by block
@@ -56,8 +56,9 @@ typedef enum fla_status {
     FLA_ERR_MEMORY,    /* an allocation failed, or a size does not fit in memory */
     FLA_ERR_CANCELLED, /* the call's cancel callback said stop */
     FLA_ERR_SIMD,      /* the instruction set asked for by name is not usable here */
-    FLA_ERR_ARROW,     /* an Arrow structure is malformed or of an unsupported type */
+    FLA_ERR_ARROW,     /* an Arrow structure is malformed */
     FLA_ERR_SINK,      /* the caller's sink asked to stop */
+    FLA_ERR_TYPE,      /* an Arrow column is of a type that cannot be read as asked */
     FLA_STATUS_END     /* not a status: one past the last, for tests and bindings */
 } fla_status;
 
@@ -150,6 +151,22 @@ typedef struct fla_matrix {
     fla_dtype dtype;
 } fla_matrix;
 
+/*
+ * Tell rows of finite values from those that hold NaN or infinity, for a caller who
+ * leaves these out rather than fail.
+ *
+ * rows        [n x dim], borrowed for the call.
+ * finite      [n]; 1 for a row of finite values, else 0.
+ * finite_len  elements available at finite; must be exactly n.
+ *
+ * Returns FLA_OK, FLA_ERR_ARGUMENT, FLA_ERR_SHAPE or FLA_ERR_CANCELLED.
+ */
+FLA_API FLA_CHECKED fla_status fla_rows_find_finite(fla_context *context,
+                                                    const fla_call *call,
+                                                    const fla_matrix *rows,
+                                                    uint8_t *finite, size_t finite_len,
+                                                    fla_error *err);
+
 /* ---- model --------------------------------------------------------------------- */
 
 typedef struct fla_model fla_model;
@@ -167,24 +184,42 @@ typedef enum fla_profile {
     FLA_PROFILE_VECTOR8
 } fla_profile;
 
+/* Whose hash functions; docs/contract.md gives both. */
+typedef enum fla_projection {
+    FLA_PROJECTION_SPARK,   /* unit vectors, bit for bit those of Spark; no offsets */
+    FLA_PROJECTION_GAUSSIAN /* standard normal vectors and an offset, uniform in
+                               [0, bucket_length): the p-stable scheme of Datar et al.,
+                               2004, from the same generator */
+} fla_projection;
+
 typedef struct fla_model_options {
     size_t struct_size; /* set by fla_model_options_init */
     double
         bucket_length; /* > 0, finite, with a finite reciprocal; in units of distance */
     uint64_t num_hash_tables; /* >= 1 */
     int64_t seed;             /* only the low 48 bits matter, as in java.util.Random */
-    fla_profile profile;
+    fla_profile profile;      /* JAVA11 unless the projection is SPARK */
+    const double *vectors;    /* NULL: drawn from the seed.  Else [num_hash_tables x
+                                 num_hashes_per_table x dim], row-major, copied; any finite
+                                 values, without offsets: the projection is SPARK.  The seed
+                                 and the profile are then not used */
+    uint64_t num_hashes_per_table; /* >= 1; a table collides where all of them agree */
+    fla_projection projection;
 } fla_model_options;
 
-FLA_API void fla_model_options_init(fla_model_options *options); /* 2.0, 1, 42, JAVA11 */
+/* 2.0, 1, 42, JAVA11, NULL, 1, SPARK */
+FLA_API void fla_model_options_init(fla_model_options *options);
 
 /*
- * Draw the unit vectors of a model, as Spark's BucketedRandomProjectionLSH does.
+ * Draw the hash functions of a model; or take the vectors of options->vectors, which a
+ * model that was drawn elsewhere brings along.
  *
  * dim  >= 1; coordinates of a row.
  *
- * Returns FLA_OK, FLA_ERR_ARGUMENT (the value is in the message) or FLA_ERR_MEMORY.
- * Costs num_hash_tables * dim Gaussians and 8 bytes each.
+ * Returns FLA_OK, FLA_ERR_ARGUMENT (the value is in the message), FLA_ERR_SHAPE (no dim),
+ * FLA_ERR_NONFINITE (err->row, err->column: of the first such value of options->vectors)
+ * or FLA_ERR_MEMORY.  Costs num_hash_tables * num_hashes_per_table * dim Gaussians, at
+ * most 2^26, and 12 bytes each.
  */
 FLA_API FLA_CHECKED fla_status fla_model_create(const fla_model_options *options,
                                                 size_t dim, fla_model **out,
@@ -193,18 +228,23 @@ FLA_API void fla_model_free(fla_model *model); /* NULL is fine */
 
 FLA_API size_t fla_model_dim(const fla_model *model);
 FLA_API size_t fla_model_tables(const fla_model *model);
+FLA_API size_t fla_model_hashes(const fla_model *model); /* of each table */
 
-/* The unit vectors, [tables x dim] row-major; valid as long as the model. */
+/* What rows are projected on, [tables x hashes x dim] row-major; valid as long as the
+   model. */
 FLA_API const double *fla_model_vectors(const fla_model *model);
 
+/* The offsets, [tables x hashes], zeros in Spark's scheme; valid as long as the model. */
+FLA_API const double *fla_model_offsets(const fla_model *model);
+
 /*
- * Compute the bucket of every row in every hash table:
- * floor((1 / bucket_length) * (row . vector)), the dot product a sequential chain of
- * fused multiply-adds in double.
+ * Compute the bucket of every row by every hash function:
+ * floor((1 / bucket_length) * (row . vector + offset)), the dot product a sequential
+ * chain of fused multiply-adds in double.
  *
  * rows     [n x dim], borrowed for the call.
- * out      [n x tables], row-major; out[i * tables + t] is row i's bucket in table t.
- * out_len  elements available at out; must be exactly n * tables.
+ * out      [n x tables x hashes], row-major.
+ * out_len  elements available at out; must be exactly n * tables * hashes.
  *
  * Returns FLA_OK, or
  *   FLA_ERR_SHAPE      rows->dim is not the model's, or out_len is wrong
@@ -229,8 +269,9 @@ typedef enum fla_plan {
 
 typedef struct fla_search_options {
     size_t struct_size;      /* set by fla_search_options_init */
-    uint64_t min_collisions; /* hash tables that must collide; 0: every row is a candidate
-                                (exact search), and no model is needed */
+    uint64_t min_collisions; /* hash tables that must collide, each by all its hashes;
+                                0: every row is a candidate (exact search), and no
+                                model is needed */
     fla_plan plan;           /* the last two need a model and collisions; joins that go on
                                 step by step always filter all rows */
     bool strict;             /* joins: distance < threshold, as Spark, instead of <=;
@@ -266,7 +307,7 @@ typedef struct fla_index_memory {
     uint64_t rows;        /* the borrowed rows */
     uint64_t codes;       /* a byte a coordinate, padded to 4; and 4.1 a row */
     uint64_t short_forms; /* codes of short forms, 4 a row, and their directions */
-    uint64_t buckets;     /* a byte a row and hash table */
+    uint64_t buckets;     /* a byte a row and hash function */
     uint64_t runs;        /* rows sorted by bucket: 8 a row and hash table */
 } fla_index_memory;
 
@@ -499,6 +540,117 @@ FLA_API FLA_CHECKED fla_status fla_join_next(fla_join *join, const fla_call *cal
                                              size_t *n, fla_error *err);
 FLA_API void fla_join_free(fla_join *join); /* NULL is fine */
 
+/* ---- count-min sketch ----------------------------------------------------------- */
+
+/*
+ * Counts of any number of items in fixed memory: the structure of Cormode and
+ * Muthukrishnan (2005), FLA_SKETCH_DEPTH levels of so many 32-bit counters.  An item's
+ * estimate is never below its count.  It is above it by more than e / width of all
+ * counts together for at most one item in e^4 = 55, in expectation over hash functions;
+ * these are fixed, and suit items that were not chosen against them.
+ *
+ * What a sketch holds depends on what was added alone, not on its order.  Counters stay
+ * at 2^32 - 1 when they reach it.  One thread at a time may change a sketch.
+ */
+typedef struct fla_sketch fla_sketch;
+
+enum {
+    FLA_SKETCH_DEPTH = 4,
+    FLA_SKETCH_WIDTH = 500000,      /* where nothing else is asked for: 8 MB */
+    FLA_SKETCH_MOST_WIDTH = 1 << 28 /* 4 GiB; cells' shares then differ by a sixteenth */
+};
+
+/*
+ * width  counters of a level, 1 to FLA_SKETCH_MOST_WIDTH.
+ *
+ * Returns FLA_OK, FLA_ERR_ARGUMENT or FLA_ERR_MEMORY.
+ */
+FLA_API FLA_CHECKED fla_status fla_sketch_create(uint64_t width, fla_sketch **out,
+                                                 fla_error *err);
+FLA_API void fla_sketch_free(fla_sketch *sketch); /* NULL is fine */
+
+/* Bytes of its counters: 4 x FLA_SKETCH_DEPTH x width. */
+FLA_API uint64_t fla_sketch_bytes(const fla_sketch *sketch);
+
+/* Count an item so many times more. */
+FLA_API void fla_sketch_add(fla_sketch *sketch, uint64_t item, uint32_t count);
+
+/* How often an item was counted, at least; 2^32 - 1 stands for that and all above. */
+FLA_API uint32_t fla_sketch_estimate(const fla_sketch *sketch, uint64_t item);
+
+/*
+ * Count in one sketch what another one has counted as well.
+ *
+ * Returns FLA_OK or FLA_ERR_SHAPE (other width).
+ */
+FLA_API FLA_CHECKED fla_status fla_sketch_merge(fla_sketch *sketch,
+                                                const fla_sketch *other, fla_error *err);
+
+/*
+ * Count rows by their buckets, for fla_sketch_inner.
+ *
+ * buckets  [n x tables x hashes], as fla_model_hash gives them.
+ */
+FLA_API void fla_sketch_add_buckets(fla_sketch *sketch, const int64_t *buckets, size_t n,
+                                    size_t tables, size_t hashes);
+
+/*
+ * The inner product of two sketches' counts, at least: in how many (pair, hash table)
+ * rows of two sides collide, if each sketch counted the buckets of one side.  Too much by
+ * at most e / width of the product of the sides' totals, but for one case in 55.
+ *
+ * product  0 on failure.
+ *
+ * Returns FLA_OK, FLA_ERR_SHAPE (other width) or FLA_ERR_ARGUMENT (the product passes
+ * 2^63 - 1, or counters are full).
+ */
+FLA_API FLA_CHECKED fla_status fla_sketch_inner(const fla_sketch *a, const fla_sketch *b,
+                                                uint64_t *product, fla_error *err);
+
+/*
+ * In how many (pair, hash table) the rows of two sides collide, from the sizes of their
+ * buckets; no pair is looked at.
+ *
+ * left, right  [n x dim], borrowed for the call; right NULL joins left with itself: all
+ *              ordered pairs, (i, i) too.
+ * collisions   0 on failure.
+ *
+ * Costs O(n tables log n), 12 bytes a row and hash table of the larger side and 20 of the
+ * smaller.
+ *
+ * Returns FLA_OK, FLA_ERR_SHAPE, FLA_ERR_NONFINITE or FLA_ERR_RANGE (err->argument is
+ * "left" or "right"), FLA_ERR_ARGUMENT (a side of 2^32 - 1 rows or more; the number
+ * passes 2^63 - 1), FLA_ERR_MEMORY, FLA_ERR_CANCELLED.
+ */
+FLA_API FLA_CHECKED fla_status fla_collisions_count(const fla_model *model,
+                                                    fla_context *context,
+                                                    const fla_call *call,
+                                                    const fla_matrix *left,
+                                                    const fla_matrix *right,
+                                                    uint64_t *collisions, fla_error *err);
+
+/*
+ * The pairs of fla_pairs_collect by way of a sketch: it counts in how many hash tables
+ * each pair collides, and a pair whose estimate is below min_collisions is not looked at
+ * again.  Where the sketch does no longer tell pairs apart, because collisions pass a few
+ * times its width, all of them are.
+ *
+ * left, right  as in fla_collisions_count; options->upper as in fla_pairs_collect.
+ * width        of the sketch, as in fla_sketch_create.
+ * options      min_collisions >= 1; plan AUTO or GATHER, which it always does.
+ * out          NULL on failure; the caller frees it with fla_pairs_free.
+ *
+ * Memory: the sketch, once for every four threads; 20 bytes a row and hash table of the
+ * smaller side, 12 of the larger; and the pairs, 40 bytes each on the way.  It does not
+ * grow with the number of colliding pairs.
+ *
+ * Returns as fla_collisions_count, and FLA_ERR_ARGUMENT for width, threshold and options.
+ */
+FLA_API FLA_CHECKED fla_status fla_sketch_join(
+    const fla_model *model, fla_context *context, const fla_call *call,
+    const fla_matrix *left, const fla_matrix *right, double threshold, uint64_t width,
+    const fla_search_options *options, fla_pairs **out, fla_error *err);
+
 /* ---- Arrow --------------------------------------------------------------------- */
 
 /* The three structures of the Arrow C data and stream interfaces, as Arrow publishes
@@ -565,31 +717,91 @@ FLA_API FLA_CHECKED fla_status fla_arrow_take_column(const struct ArrowSchema *s
                                                      struct ArrowArray *out,
                                                      fla_error *err);
 
-/* An embedding column that rows are viewed in. */
-typedef struct fla_arrow_rows fla_arrow_rows;
+/* What a view of an imported array points into: the array, or a copy. */
+typedef struct fla_arrow_memory fla_arrow_memory;
+
+FLA_API void fla_arrow_memory_free(fla_arrow_memory *memory); /* NULL is fine */
 
 /*
- * View a list or large_list array of float32 or float64 as rows, without a copy unless
- * the values are not aligned to their size.
+ * View an array of vectors as rows.
+ *
+ * A row is a list, large_list, fixed_size_list, list_view or large_list_view of float16,
+ * float32, float64 or integers; lists and numbers may be dictionary-encoded; or one of
+ * Spark's vectors, struct<type: int8, size: int32, indices: list<int32>, values:
+ * list<double>>, dense (type 1) or sparse (0).  Extension types are read as their
+ * storage.
+ *
+ * Lists of float32 or float64 that follow each other, aligned, are viewed where they are.
+ * All else is copied, once: what float32 holds exactly becomes float32, other numbers
+ * float64, and 64-bit integers beyond 2^53 are rounded.
  *
  * schema     of the array; not kept.
- * array      moved into *out on success, untouched on failure.
+ * array      moved away on success (a view keeps it, a copy releases it), untouched on
+ *            failure.
  * first_row  number of the array's first row, for the view and for errors.
- * view       valid until fla_arrow_rows_free; dim is 0 when there are no rows.
+ * out        what the view points into; the caller frees it.
+ * view       dim is 0 when there are no rows.
  *
  * Returns FLA_OK, or
- *   FLA_ERR_ARROW  another type, or sizes and offsets that contradict each other
- *   FLA_ERR_ROW    err->row: the first null row, row with a null element, or row whose
- *                  length is not the first row's
+ *   FLA_ERR_SHAPE  one number a row
+ *   FLA_ERR_TYPE   another type
+ *   FLA_ERR_ARROW  sizes and offsets that contradict each other
+ *   FLA_ERR_ROW    err->row: the first row that is null, empty, holds a null, is not as
+ *                  long as the first, or is no Spark vector (sizes that differ, indices
+ *                  that do not ascend within the size)
  *   FLA_ERR_ARGUMENT  first_row is negative or leaves no room for the rows
  *   FLA_ERR_MEMORY
  */
 FLA_API FLA_CHECKED fla_status fla_arrow_import_rows(const struct ArrowSchema *schema,
                                                      struct ArrowArray *array,
                                                      int64_t first_row,
-                                                     fla_arrow_rows **out,
+                                                     fla_arrow_memory **out,
                                                      fla_matrix *view, fla_error *err);
-FLA_API void fla_arrow_rows_free(fla_arrow_rows *rows); /* NULL is fine */
+
+/*
+ * View an array of one number a row as a matrix of one row, in place or copied as rows
+ * are.
+ *
+ * Returns as fla_arrow_import_rows; FLA_ERR_SHAPE for lists, FLA_ERR_ROW with the null's
+ * position in err->column.
+ */
+FLA_API FLA_CHECKED fla_status fla_arrow_import_numbers(const struct ArrowSchema *schema,
+                                                        struct ArrowArray *array,
+                                                        fla_arrow_memory **out,
+                                                        fla_matrix *view, fla_error *err);
+
+typedef enum fla_ids_kind {
+    FLA_IDS_INT64,
+    FLA_IDS_UINT64,
+    FLA_IDS_TEXT, /* UTF-8, which is not checked */
+    FLA_IDS_BYTES
+} fla_ids_kind;
+
+typedef struct fla_text {
+    const char *data; /* not terminated */
+    size_t size;
+} fla_text;
+
+typedef struct fla_ids {
+    fla_ids_kind kind;
+    size_t count;
+    const void *integers;  /* int64_t or uint64_t, as kind says; else NULL */
+    const fla_text *texts; /* of texts and bytes; else NULL */
+} fla_ids;
+
+/*
+ * Read an array of ids: integers, strings or binaries (of 32 or 64-bit offsets, or
+ * views), dictionary-encoded or not.
+ *
+ * schema, array, out  as of fla_arrow_import_rows.
+ *
+ * Returns FLA_OK, FLA_ERR_TYPE, FLA_ERR_ARROW, FLA_ERR_MEMORY, or FLA_ERR_ROW for a null,
+ * whose position is err->row.
+ */
+FLA_API FLA_CHECKED fla_status fla_arrow_import_ids(const struct ArrowSchema *schema,
+                                                    struct ArrowArray *array,
+                                                    fla_arrow_memory **out, fla_ids *view,
+                                                    fla_error *err);
 
 typedef enum fla_arrow_type {
     FLA_ARROW_INT64,

@@ -1,4 +1,4 @@
-"""The long checks: sanitizers, valgrind, foreign processors, kills, sizes beyond 32 bits.
+"""The long checks: sanitizers, foreign processors, kills, random cases, coverage.
 
 Each step runs to its end whatever the others do; the summary says which failed.  A tool
 that is missing is a failure, not a skip; Debian has them as valgrind, qemu-user,
@@ -123,6 +123,32 @@ def deep_tests() -> None:
     run(PYTHON, "-m", "pytest", "tests/deep")
 
 
+def random_cases() -> None:
+    """Compare new random cases, many of them, with the naive program."""
+    tests = ["tests/python/test_oracle.py", "tests/python/test_random_tables.py"]
+    run(PYTHON, "-m", "pytest", *tests, "--hypothesis-profile", "deep")
+
+
+def python_coverage() -> None:
+    """Run the Python tests and count the package's lines they run: 95 % at least."""
+    (ROOT / "build/coverage").mkdir(parents=True, exist_ok=True)
+    coverage = BIN / "coverage"
+    run(coverage, "erase")
+    run(coverage, "run", "-m", "pytest")
+    run(coverage, "combine", "--quiet")
+    run(coverage, "report")
+
+
+def c_coverage() -> None:
+    """Run the C tests and count the core's lines they run: 95 % at least."""
+    flags = "-O1 --coverage -fprofile-update=atomic"
+    folder = build("coverage-c", f"-DCMAKE_C_FLAGS={flags}", "-DCMAKE_BUILD_TYPE=Debug")
+    for counters in folder.rglob("*.gcda"):
+        counters.unlink()
+    ctest(folder, "-j", "2")
+    run(PYTHON, "tools/c_coverage.py", folder)
+
+
 STEPS: list[Callable[[], None]] = [
     address_and_undefined,
     threads,
@@ -131,6 +157,9 @@ STEPS: list[Callable[[], None]] = [
     aarch64,
     every_tier,
     deep_tests,
+    random_cases,
+    python_coverage,
+    c_coverage,
 ]
 
 

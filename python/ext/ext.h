@@ -61,11 +61,15 @@ int ext_output(PyObject *object, char kind, size_t count, Py_buffer *buffer);
 /* Borrow a contiguous buffer of float64 to read, of any length. */
 int ext_doubles(PyObject *object, Py_buffer *buffer);
 
-/* arrow.c: what the method table in module.c lists */
+/* arrow_in.c, arrow_out.c: what the method table in module.c lists */
 PyObject *ext_stream_open(PyObject *module, PyObject *stream);
 PyObject *ext_stream_next(PyObject *module, PyObject *reader);
+PyObject *ext_schema_fields(PyObject *module, PyObject *schema);
+PyObject *ext_take_columns(PyObject *module, PyObject *args);
 PyObject *ext_array_length(PyObject *module, PyObject *array);
 PyObject *ext_view_rows(PyObject *module, PyObject *args);
+PyObject *ext_view_numbers(PyObject *module, PyObject *args);
+PyObject *ext_read_ids(PyObject *module, PyObject *args);
 PyObject *ext_export_batch(PyObject *module, PyObject *args);
 PyObject *ext_export_stream(PyObject *module, PyObject *args);
 

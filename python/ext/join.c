@@ -27,8 +27,7 @@ static void free_pairs(PyObject *capsule)
     fla_pairs_free(PyCapsule_GetPointer(capsule, PAIRS));
 }
 
-/* Give the columns to Python as (pairs, owner, three addresses). */
-static PyObject *columns_of(fla_pairs *pairs)
+PyObject *ext_pairs(fla_pairs *pairs)
 {
     PyObject *owner = PyCapsule_New(pairs, PAIRS, free_pairs);
     if (owner == NULL) {
@@ -41,14 +40,13 @@ static PyObject *columns_of(fla_pairs *pairs)
                          (unsigned long long)(uintptr_t)pairs->distances);
 }
 
-/* Rows that may be None; -1 with an exception. */
-static int optional_rows(PyObject *object, Py_buffer *buffer, fla_matrix *rows,
-                         const fla_matrix **given)
+int ext_optional_rows(PyObject *object, int64_t first_row, Py_buffer *buffer,
+                      fla_matrix *rows, const fla_matrix **given)
 {
     *given = NULL;
     if (object == Py_None)
         return 0;
-    if (ext_rows(object, 0, buffer, rows) < 0)
+    if (ext_rows(object, first_row, buffer, rows) < 0)
         return -1;
     *given = rows;
     return 0;
@@ -60,6 +58,7 @@ PyObject *ext_index_pairs(PyObject *module, PyObject *args)
     const fla_index *index;
     const fla_matrix *given;
     unsigned long long min_collisions;
+    long long first_row;
     int plan;
     const char *name;
     double threshold;
@@ -70,11 +69,11 @@ PyObject *ext_index_pairs(PyObject *module, PyObject *args)
     fla_matrix rows;
     ext_call c;
     asked a;
-    if (!PyArg_ParseTuple(args, "OOpdKippOs:index_pairs", &capsule, &rows_object,
-                          &rows_are_left, &threshold, &min_collisions, &plan, &strict,
-                          &upper, &progress, &name) ||
+    if (!PyArg_ParseTuple(args, "OOLpdKippOs:index_pairs", &capsule, &rows_object,
+                          &first_row, &rows_are_left, &threshold, &min_collisions, &plan,
+                          &strict, &upper, &progress, &name) ||
         (index = ext_index(capsule)) == NULL ||
-        optional_rows(rows_object, &in, &rows, &given) < 0)
+        ext_optional_rows(rows_object, first_row, &in, &rows, &given) < 0)
         return NULL;
     ask(&a, threshold, min_collisions, plan, strict, upper);
     if (ext_call_begin(&c, module, progress) == 0) {
@@ -83,7 +82,7 @@ PyObject *ext_index_pairs(PyObject *module, PyObject *args)
             rows_are_left ? NULL : given, a.threshold, &a.options, &pairs, &err);
         ext_call_end(&c);
         if (status == FLA_OK && !c.failed)
-            result = columns_of(pairs);
+            result = ext_pairs(pairs);
         else
             ext_raise(module, status, &err, err.argument != NULL ? name : NULL);
         if (c.failed)
@@ -99,6 +98,7 @@ PyObject *ext_index_pair_count(PyObject *module, PyObject *args)
     const fla_index *index;
     const fla_matrix *given;
     unsigned long long min_collisions;
+    long long first_row;
     int plan;
     const char *name;
     double threshold;
@@ -109,11 +109,11 @@ PyObject *ext_index_pair_count(PyObject *module, PyObject *args)
     fla_matrix rows;
     ext_call c;
     asked a;
-    if (!PyArg_ParseTuple(args, "OOdKippOs:index_pair_count", &capsule, &rows_object,
-                          &threshold, &min_collisions, &plan, &strict, &upper, &progress,
-                          &name) ||
+    if (!PyArg_ParseTuple(args, "OOLdKippOs:index_pair_count", &capsule, &rows_object,
+                          &first_row, &threshold, &min_collisions, &plan, &strict, &upper,
+                          &progress, &name) ||
         (index = ext_index(capsule)) == NULL ||
-        optional_rows(rows_object, &in, &rows, &given) < 0)
+        ext_optional_rows(rows_object, first_row, &in, &rows, &given) < 0)
         return NULL;
     ask(&a, threshold, min_collisions, plan, strict, upper);
     if (ext_call_begin(&c, module, progress) == 0) {

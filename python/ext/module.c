@@ -72,8 +72,10 @@ static PyMethodDef methods[] = {
     {"register_errors", register_errors, METH_O, NULL},
     {"status_names", status_names, METH_NOARGS, NULL},
     {"model_new", ext_model_new, METH_VARARGS, NULL},
-    {"model_vectors", ext_model_vectors, METH_VARARGS, NULL},
+    {"model_given", ext_model_given, METH_VARARGS, NULL},
+    {"model_functions", ext_model_functions, METH_VARARGS, NULL},
     {"model_hash", ext_model_hash, METH_VARARGS, NULL},
+    {"rows_finite", ext_rows_finite, METH_VARARGS, NULL},
     {"index_new", ext_index_new, METH_VARARGS, NULL},
     {"index_neighbors", ext_index_neighbors, METH_VARARGS, NULL},
     {"index_measure", ext_index_measure, METH_O, NULL},
@@ -83,11 +85,22 @@ static PyMethodDef methods[] = {
     {"index_radius", ext_index_radius, METH_VARARGS, NULL},
     {"join_open", ext_join_open, METH_VARARGS, NULL},
     {"join_next", ext_join_next, METH_VARARGS, NULL},
+    {"sketch_join", ext_sketch_join, METH_VARARGS, NULL},
+    {"collisions_count", ext_collisions_count, METH_VARARGS, NULL},
+    {"sketch_new", ext_sketch_new, METH_VARARGS, NULL},
+    {"sketch_bytes", ext_sketch_bytes, METH_O, NULL},
+    {"sketch_add_buckets", ext_sketch_add_buckets, METH_VARARGS, NULL},
+    {"sketch_merge", ext_sketch_merge, METH_VARARGS, NULL},
+    {"sketch_inner", ext_sketch_inner, METH_VARARGS, NULL},
     {"rows_neighbors", ext_rows_neighbors, METH_VARARGS, NULL},
     {"stream_open", ext_stream_open, METH_O, NULL},
     {"stream_next", ext_stream_next, METH_O, NULL},
+    {"schema_fields", ext_schema_fields, METH_O, NULL},
+    {"take_columns", ext_take_columns, METH_VARARGS, NULL},
     {"array_length", ext_array_length, METH_O, NULL},
     {"view_rows", ext_view_rows, METH_VARARGS, NULL},
+    {"view_numbers", ext_view_numbers, METH_VARARGS, NULL},
+    {"read_ids", ext_read_ids, METH_VARARGS, NULL},
     {"export_batch", ext_export_batch, METH_VARARGS, NULL},
     {"export_stream", ext_export_stream, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
@@ -98,6 +111,9 @@ static PyMethodDef methods[] = {
 
 static int start(PyObject *module)
 {
+    if (PyModule_AddIntConstant(module, "SKETCH_DEPTH", FLA_SKETCH_DEPTH) < 0 ||
+        PyModule_AddIntConstant(module, "SKETCH_WIDTH", FLA_SKETCH_WIDTH) < 0)
+        return -1;
     return PyModule_AddStringConstant(
         module, "__version__",
         VERSION(FLA_VERSION_MAJOR, FLA_VERSION_MINOR, FLA_VERSION_PATCH));

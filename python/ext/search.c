@@ -10,32 +10,64 @@ static void free_model(PyObject *capsule)
     fla_model_free(PyCapsule_GetPointer(capsule, MODEL));
 }
 
-PyObject *ext_model_new(PyObject *module, PyObject *args)
+static PyObject *new_model(PyObject *module, const fla_model_options *options, size_t dim)
 {
-    fla_model_options options;
     fla_model *model;
     fla_error err;
-    Py_ssize_t tables, dim;
-    long long seed;
-    int profile;
-    if (!PyArg_ParseTuple(args, "dnLni:model_new", &options.bucket_length, &tables, &seed,
-                          &dim, &profile))
-        return NULL;
-    const double bucket_length = options.bucket_length;
-    fla_model_options_init(&options);
-    options.bucket_length = bucket_length;
-    options.num_hash_tables = tables > 0 ? (uint64_t)tables : 0;
-    options.seed = seed;
-    options.profile = (fla_profile)profile;
     fla_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = fla_model_create(&options, dim > 0 ? (size_t)dim : 0, &model, &err);
+    status = fla_model_create(options, dim, &model, &err);
     Py_END_ALLOW_THREADS
     if (status != FLA_OK)
         return ext_raise(module, status, &err, NULL);
     PyObject *capsule = PyCapsule_New(model, MODEL, free_model);
     if (capsule == NULL)
         fla_model_free(model);
+    return capsule;
+}
+
+PyObject *ext_model_new(PyObject *module, PyObject *args)
+{
+    fla_model_options options;
+    Py_ssize_t tables, dim, hashes;
+    long long seed;
+    double bucket_length;
+    int profile, projection;
+    if (!PyArg_ParseTuple(args, "dnLnini:model_new", &bucket_length, &tables, &seed, &dim,
+                          &profile, &hashes, &projection))
+        return NULL;
+    fla_model_options_init(&options);
+    options.bucket_length = bucket_length;
+    options.num_hash_tables = tables > 0 ? (uint64_t)tables : 0;
+    options.seed = seed;
+    options.profile = (fla_profile)profile;
+    options.num_hashes_per_table = hashes > 0 ? (uint64_t)hashes : 0;
+    options.projection = (fla_projection)projection;
+    return new_model(module, &options, dim > 0 ? (size_t)dim : 0);
+}
+
+PyObject *ext_model_given(PyObject *module, PyObject *args)
+{
+    PyObject *object, *capsule;
+    fla_model_options options;
+    double bucket_length;
+    Py_ssize_t tables;
+    Py_buffer vectors;
+    if (!PyArg_ParseTuple(args, "dnO:model_given", &bucket_length, &tables, &object) ||
+        ext_doubles(object, &vectors) < 0)
+        return NULL;
+    const size_t values = (size_t)vectors.len / sizeof(double);
+    if (tables < 1 || values % (size_t)tables != 0) {
+        PyBuffer_Release(&vectors);
+        PyErr_SetString(PyExc_ValueError, "vectors must be [tables, dim]");
+        return NULL;
+    }
+    fla_model_options_init(&options);
+    options.bucket_length = bucket_length;
+    options.num_hash_tables = (uint64_t)tables;
+    options.vectors = vectors.buf;
+    capsule = new_model(module, &options, values / (size_t)tables);
+    PyBuffer_Release(&vectors);
     return capsule;
 }
 
@@ -57,20 +89,34 @@ int ext_model(PyObject *object, const fla_model **model)
     return *model != NULL ? 0 : -1;
 }
 
-PyObject *ext_model_vectors(PyObject *module, PyObject *args)
+/* Hash functions of a model: buckets of a row. */
+static size_t functions_of(const fla_model *model)
 {
-    PyObject *capsule, *out;
+    return fla_model_tables(model) * fla_model_hashes(model);
+}
+
+PyObject *ext_model_functions(PyObject *module, PyObject *args)
+{
+    PyObject *capsule, *objects[2];
     const fla_model *model;
-    Py_buffer buffer;
+    Py_buffer vectors, offsets;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OO:model_vectors", &capsule, &out) ||
+    if (!PyArg_ParseTuple(args, "OOO:model_functions", &capsule, &objects[0],
+                          &objects[1]) ||
         (model = PyCapsule_GetPointer(capsule, MODEL)) == NULL)
         return NULL;
-    const size_t values = fla_model_tables(model) * fla_model_dim(model);
-    if (ext_output(out, 'd', values, &buffer) < 0)
+    const size_t functions = functions_of(model);
+    const size_t values = functions * fla_model_dim(model);
+    if (ext_output(objects[0], 'd', values, &vectors) < 0)
         return NULL;
-    memcpy(buffer.buf, fla_model_vectors(model), values * sizeof(double));
-    PyBuffer_Release(&buffer);
+    if (ext_output(objects[1], 'd', functions, &offsets) < 0) {
+        PyBuffer_Release(&vectors);
+        return NULL;
+    }
+    memcpy(vectors.buf, fla_model_vectors(model), values * sizeof(double));
+    memcpy(offsets.buf, fla_model_offsets(model), functions * sizeof(double));
+    PyBuffer_Release(&offsets);
+    PyBuffer_Release(&vectors);
     Py_RETURN_NONE;
 }
 
@@ -90,7 +136,7 @@ PyObject *ext_model_hash(PyObject *module, PyObject *args)
         return NULL;
     if (ext_rows(object, first_row, &in, &rows) < 0)
         return NULL;
-    if (ext_output(out_object, 'q', rows.rows * fla_model_tables(model), &out) < 0)
+    if (ext_output(out_object, 'q', rows.rows * functions_of(model), &out) < 0)
         goto in;
     if (ext_call_begin(&c, module, progress) < 0)
         goto out;
@@ -99,6 +145,31 @@ PyObject *ext_model_hash(PyObject *module, PyObject *args)
                                              (size_t)out.len / 8, &err);
     ext_call_end(&c);
     result = finish_call(module, &c, status, &err, name);
+out:
+    PyBuffer_Release(&out);
+in:
+    PyBuffer_Release(&in);
+    return result;
+}
+
+PyObject *ext_rows_finite(PyObject *module, PyObject *args)
+{
+    PyObject *object, *out_object, *result = NULL;
+    Py_buffer in, out;
+    fla_matrix rows;
+    fla_error err;
+    ext_call c;
+    if (!PyArg_ParseTuple(args, "OO:rows_finite", &object, &out_object) ||
+        ext_rows(object, 0, &in, &rows) < 0)
+        return NULL;
+    if (PyObject_GetBuffer(out_object, &out, PyBUF_WRITABLE) < 0)
+        goto in;
+    if (ext_call_begin(&c, module, Py_None) < 0)
+        goto out;
+    const fla_status status =
+        fla_rows_find_finite(c.context, &c.call, &rows, out.buf, (size_t)out.len, &err);
+    ext_call_end(&c);
+    result = finish_call(module, &c, status, &err, NULL);
 out:
     PyBuffer_Release(&out);
 in:
@@ -117,14 +188,15 @@ typedef struct index_object {
     Py_buffer rows;
 } index_object;
 
-static index_object *index_object_new(PyObject *model, PyObject *rows, fla_matrix *view)
+static index_object *index_object_new(PyObject *model, PyObject *rows, int64_t first_row,
+                                      fla_matrix *view)
 {
     index_object *object = PyMem_Calloc(1, sizeof *object);
     if (object == NULL) {
         PyErr_NoMemory();
         return NULL;
     }
-    if (ext_rows(rows, 0, &object->rows, view) < 0) {
+    if (ext_rows(rows, first_row, &object->rows, view) < 0) {
         PyMem_Free(object);
         return NULL;
     }
@@ -150,13 +222,15 @@ PyObject *ext_index_new(PyObject *module, PyObject *args)
     PyObject *model_object, *rows_object, *capsule = NULL;
     const fla_model *model;
     const char *name;
+    long long first_row;
     fla_matrix rows;
     fla_error err;
     ext_call c;
-    if (!PyArg_ParseTuple(args, "OOs:index_new", &model_object, &rows_object, &name) ||
+    if (!PyArg_ParseTuple(args, "OOLs:index_new", &model_object, &rows_object, &first_row,
+                          &name) ||
         ext_model(model_object, &model) < 0)
         return NULL;
-    index_object *object = index_object_new(model_object, rows_object, &rows);
+    index_object *object = index_object_new(model_object, rows_object, first_row, &rows);
     if (object == NULL)
         return NULL;
     if (ext_call_begin(&c, module, Py_None) == 0) {

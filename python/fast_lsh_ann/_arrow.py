@@ -93,15 +93,18 @@ class StreamBatches(Iterator[list[ArrowColumn]]):
     """Batches of an Arrow stream, each a list of its columns."""
 
     def __init__(self, source: StreamExportable) -> None:
-        self._reader, self.names = _core.stream_open(source.__arrow_c_stream__())
+        self._reader, schema = _core.stream_open(source.__arrow_c_stream__())
+        self.names = [name for name, _ in _core.schema_fields(schema) or ()]
 
     def __next__(self) -> list[ArrowColumn]:
-        columns = _core.stream_next(self._reader)
-        if columns is None:
+        batch = _core.stream_next(self._reader)
+        if batch is None:
             raise StopIteration
         return [
             ArrowColumn(name, schema, array)
-            for name, (schema, array) in zip(self.names, columns, strict=True)
+            for name, (schema, array) in zip(
+                self.names, _core.take_columns(*batch), strict=True
+            )
         ]
 
 
@@ -185,8 +188,13 @@ def batch_stream(columns: Sequence[tuple[str, NDArray[Any]]]) -> RecordBatch:
     return RecordBatch(columns)
 
 
-def frame_batch(frame: StreamExportable) -> ArrowBatch:
-    """Take a frame of one chunk, such as polars gives, as a record batch."""
+def frame_batch(frame: StreamExportable, *arrays: tuple[str, NDArray[Any]]) -> ArrowBatch:
+    """Take a frame of one chunk, such as polars gives, as a record batch.
+
+    Named arrays, as :class:`RecordBatch` takes them, come behind the frame's columns.
+    """
     (columns,) = StreamBatches(frame)
     rows = len(columns[0])
-    return _core.export_batch([(c.name, *c.__arrow_c_array__()) for c in columns], rows)
+    taken = [(column.name, *column.__arrow_c_array__()) for column in columns]
+    added = [_export_column(name, values) for name, values in arrays]
+    return _core.export_batch([*taken, *added], rows)

@@ -13,6 +13,7 @@ class _Capsule(Protocol): ...
 Model: TypeAlias = _Capsule
 Index: TypeAlias = _Capsule
 Join: TypeAlias = _Capsule
+Sketch: TypeAlias = _Capsule
 StreamReader: TypeAlias = _Capsule
 ArrowSchema: TypeAlias = _Capsule  # PyCapsule "arrow_schema"
 ArrowArray: TypeAlias = _Capsule  # PyCapsule "arrow_array"
@@ -22,6 +23,8 @@ Progress: TypeAlias = Callable[[int, int], object] | None
 Memory: TypeAlias = tuple[_Capsule, int]
 
 __version__: str
+SKETCH_DEPTH: int  # levels of a sketch
+SKETCH_WIDTH: int  # counters of a level, where nothing else is asked for
 
 # ---- the context ----------------------------------------------------------------------
 def set_threads(threads: int, /) -> None: ...  # 0: the default
@@ -33,15 +36,31 @@ def status_names() -> list[str]: ...
 
 # ---- hashing --------------------------------------------------------------------------
 def model_new(
-    bucket_length: float, num_hash_tables: int, seed: int, dim: int, profile: int, /
-) -> Model: ...
-def model_vectors(model: Model, out: Any, /) -> None: ...  # float64 [tables, dim]
+    bucket_length: float,
+    num_hash_tables: int,
+    seed: int,
+    dim: int,
+    profile: int,
+    num_hashes_per_table: int,
+    projection: int,
+    /,
+) -> Model: ...  # profile and projection as fla_profile and fla_projection count
+def model_given(
+    bucket_length: float, tables: int, vectors: Any, /
+) -> Model: ...  # float64 [tables, dim]
+
+# float64 [tables x hashes x dim] and [tables x hashes]
+def model_functions(model: Model, vectors: Any, offsets: Any, /) -> None: ...
 def model_hash(
     model: Model, rows: Any, first_row: int, out: Any, progress: Progress, name: str, /
-) -> None: ...  # out int64 [n, tables]
+) -> None: ...  # out int64 [n x tables x hashes]
 
-# ---- searching; name: what the caller calls an argument to blame -----------------------
-def index_new(model: Model | None, rows: Any, name: str, /) -> Index: ...
+# finite: uint8 [n], 1 for rows without NaN or infinity
+def rows_finite(rows: Any, finite: Any, /) -> None: ...
+
+# ---- searching; name: what the caller calls an argument to blame; first_row: number of
+# ---- an array's first row in results and errors ----------------------------------------
+def index_new(model: Model | None, rows: Any, first_row: int, name: str, /) -> Index: ...
 def index_neighbors(
     index: Index,
     queries: Any,
@@ -69,6 +88,7 @@ def index_explain(
 def index_pairs(
     index: Index,
     rows: Any | None,
+    first_row: int,
     rows_are_left: bool,
     threshold: float,
     min_collisions: int,
@@ -82,6 +102,7 @@ def index_pairs(
 def index_pair_count(
     index: Index,
     rows: Any | None,
+    first_row: int,
     threshold: float,
     min_collisions: int,
     plan: int,
@@ -134,20 +155,64 @@ def rows_neighbors(
     /,
 ) -> None: ...  # one pass over rows that are not kept as an index
 
-# ---- Arrow ----------------------------------------------------------------------------
-# Move the stream out of its capsule; the second value: column names of its batches.
-def stream_open(stream: ArrowStream, /) -> tuple[StreamReader, list[str]]: ...
+# ---- count-min sketches ----------------------------------------------------------------
+# The pairs of two sides, or of the left one with itself, as of index_pairs; the names of
+# the sides and of the width.
+def sketch_join(
+    model: Model,
+    left: Any,
+    right: Any | None,
+    threshold: float,
+    min_collisions: int,
+    width: int,
+    strict: bool,
+    upper: bool,
+    progress: Progress,
+    names: tuple[str, str, str],
+    /,
+) -> tuple[int, _Capsule, int, int, int]: ...
+def collisions_count(
+    model: Model, left: Any, right: Any | None, names: tuple[str, str], /
+) -> int: ...
+def sketch_new(width: int, name: str, /) -> Sketch: ...
+def sketch_bytes(sketch: Sketch, /) -> int: ...
+def sketch_add_buckets(
+    sketch: Sketch, buckets: Any, rows: int, tables: int, hashes: int, /
+) -> None: ...  # int64 [rows, tables, hashes]
+def sketch_merge(sketch: Sketch, other: Sketch, /) -> None: ...
+def sketch_inner(a: Sketch, b: Sketch, /) -> int: ...
 
-# The columns of the next batch, each a pair of capsules; None at the end and after it.
-def stream_next(
-    reader: StreamReader, /
-) -> list[tuple[ArrowSchema, ArrowArray]] | None: ...
+# ---- Arrow ----------------------------------------------------------------------------
+# Move the stream out of its capsule; the schema of what it gives.
+def stream_open(stream: ArrowStream, /) -> tuple[StreamReader, ArrowSchema]: ...
+
+# The next array with its schema; None at the end and after it.
+def stream_next(reader: StreamReader, /) -> tuple[ArrowSchema, ArrowArray] | None: ...
+
+# Names and formats of a struct's fields (a dictionary's format where there is one); None
+# for any other type.
+def schema_fields(schema: ArrowSchema, /) -> list[tuple[str, str]] | None: ...
+
+# Move the columns out of a record batch.
+def take_columns(
+    schema: ArrowSchema, array: ArrowArray, /
+) -> list[tuple[ArrowSchema, ArrowArray]]: ...
 def array_length(array: ArrowArray, /) -> int: ...
 
-# Move an embedding column out of its capsule: memory, rows, dim, "<f4" or "<f8".
+# Move a column of vectors out of its capsule: memory, rows, dim, "<f4" or "<f8".
 def view_rows(
     schema: ArrowSchema, array: ArrowArray, first_row: int, name: str, /
 ) -> tuple[Memory, int, int, str]: ...
+
+# The same for a column of numbers: memory, how many, "<f4" or "<f8".
+def view_numbers(
+    schema: ArrowSchema, array: ArrowArray, name: str, /
+) -> tuple[Memory, int, str]: ...
+
+# The same for ids: memory, how many, "<i8" or "<u8"; or texts.
+def read_ids(
+    schema: ArrowSchema, array: ArrowArray, name: str, /
+) -> tuple[Memory, int, str] | list[str] | list[bytes]: ...
 
 # (name, type, list_size, values) or (name, schema, array); the type is "int64", "float32"
 # or "float64", a list_size of 0 means one value a row.

@@ -52,7 +52,7 @@ def open_table(
     TableNotFoundError
         If there is no Delta table at `path`.
     SparkVectorColumnError
-        If the table has a Spark ML vector column.
+        If the table has a Spark ML vector column, which deltalake does not open.
     ParameterError, InputTypeError
         If `version` is negative, a moment without an offset, or of another type.
     DeltaError
@@ -61,7 +61,7 @@ def open_table(
         If deltalake is not installed.
     """
     uri = os.fspath(path)
-    wanted = _checked_version(version)
+    wanted = checked_version(version)
     require_delta()
 
     def load() -> "DeltaTable":
@@ -70,10 +70,7 @@ def open_table(
         options = dict(storage_options) if storage_options else None
         table = DeltaTable(uri, storage_options=options)
         if isinstance(wanted, int) and wanted > table.version():
-            raise DeltaError(
-                f"Delta table {uri!r} has no version {wanted}; "
-                f"the newest is {table.version()}"
-            )
+            raise no_such_version(uri, wanted, table.version())
         if wanted is not None:
             table.load_as_version(wanted)
         return table
@@ -81,7 +78,8 @@ def open_table(
     return call_delta(load, uri)
 
 
-def _checked_version(version: Version) -> int | datetime | None:
+def checked_version(version: Version) -> int | datetime | None:
+    """Give a version as a number or an aware moment; see :func:`open_table`."""
     if version is None:
         return None
     if isinstance(version, bool) or not isinstance(version, (int, str, datetime)):
@@ -107,6 +105,42 @@ def _checked_version(version: Version) -> int | datetime | None:
             f"moment; append 'Z' or '+00:00', or set tzinfo"
         )
     return version
+
+
+def no_such_version(uri: str, wanted: int, newest: int) -> DeltaError:
+    """Make the error for a version that was not written yet."""
+    return DeltaError(
+        f"Delta table {uri!r} has no version {wanted}; the newest is {newest}"
+    )
+
+
+def is_local(path: TablePath) -> bool:
+    """Tell a folder from the URI of an object store."""
+    uri = os.fspath(path)
+    return "://" not in uri or uri.startswith("file://")
+
+
+def location(path: TablePath) -> str:
+    """Give one text for all the ways to write a table's place."""
+    uri = os.fspath(path)
+    if not is_local(uri):
+        return uri.rstrip("/")
+    return str(Path(uri.removeprefix("file://")).resolve())
+
+
+def refuse_input(output_path: TablePath, *input_paths: TablePath) -> None:
+    """Refuse to write where a table is read: its embeddings would be lost.
+
+    Raises
+    ------
+    ParameterError
+        If the output is one of the inputs.
+    """
+    if location(output_path) in map(location, input_paths):
+        raise ParameterError(
+            f"output_path {os.fspath(output_path)!r} is the input table: its embeddings "
+            f"would be replaced; name another path"
+        )
 
 
 def require_delta() -> None:
@@ -141,7 +175,7 @@ def delta_error(error: BaseException, uri: str) -> DeltaError | None:
     if isinstance(error, exceptions.TableNotFoundError):
         return TableNotFoundError(f"no Delta table at {uri!r}: {text}")
     if isinstance(error, exceptions.DeltaError) and "'udt'" in str(error):
-        return SparkVectorColumnError(_udt_advice(uri))
+        return SparkVectorColumnError(vector_advice(uri))
     if type(error).__name__ == "PanicException":
         reason = text.partition(". ")[0]
         return DeltaError(
@@ -154,12 +188,16 @@ def delta_error(error: BaseException, uri: str) -> DeltaError | None:
     return None
 
 
-def _udt_advice(uri: str) -> str:
+def vector_advice(uri: str, unread: str = "") -> str:
+    """Say what to do with a table of Spark ML vectors; `unread`, why it is not read."""
     columns = _udt_columns(Path(uri.removeprefix("file://")))
     name = columns[0] if columns else "features"
     named = f"columns {columns}" if columns else "a column"
+    why = unread or (
+        "methods that read embeddings open it in a local folder, nothing else does"
+    )
     return (
-        f"Delta table {uri!r} holds Spark ML vectors in {named}, which only Spark reads; "
+        f"Delta table {uri!r} holds Spark ML vectors in {named}: {why}; otherwise "
         f"rewrite the table in Spark as arrays, after dropping rows that are null: "
         f'df.dropna(subset=["{name}"])'
         f'.withColumn("{name}", vector_to_array("{name}", "float32"))'

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import ArrowBatch, RecordBatchStream
 from fast_lsh_ann._delta import TablePath, delta_error
+from fast_lsh_ann._log import logger
 from fast_lsh_ann._threads import Channel, Worker
 from fast_lsh_ann.errors import CancelledError, DeltaError
 
@@ -16,6 +18,25 @@ if TYPE_CHECKING:
 
 # Enough for the maker of batches and the writer to overlap.
 _BATCHES_AHEAD = 1
+# A group of rows is held in memory while it is written, by a writer for each processor,
+# and while it is read.
+_GROUP_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class VectorLayout:
+    """How a table that holds vectors is stored.
+
+    Attributes
+    ----------
+    plain_columns : sequence of str
+        The columns that hold no vectors; the others are stored by byte planes.
+    row_bytes : int
+        Of the vectors of a row.
+    """
+
+    plain_columns: Sequence[str]
+    row_bytes: int
 
 
 def write_batches(
@@ -23,7 +44,7 @@ def write_batches(
     batches: Iterable[ArrowBatch],
     *,
     metadata: Mapping[str, str] | None = None,
-    plain_columns: Sequence[str] | None = None,
+    vectors: VectorLayout | None = None,
     storage_options: Mapping[str, str] | None = None,
 ) -> None:
     """Replace a table's rows and columns by those of `batches`, in one commit.
@@ -40,9 +61,8 @@ def write_batches(
         At least one, all of one schema.  Their order is not kept by the table.
     metadata : mapping, optional
         Goes into the commit.
-    plain_columns : sequence of str, optional
-        Where a table holds vectors, the columns that do not; the others are then stored
-        by byte planes.
+    vectors : VectorLayout, optional
+        Of a table that holds vectors.
     storage_options : mapping, optional
         Credentials and settings of the object store.
 
@@ -67,16 +87,18 @@ def write_batches(
                 mode="overwrite",
                 schema_mode="overwrite",
                 storage_options=dict(storage_options) if storage_options else None,
-                writer_properties=_writer_properties(plain_columns),
+                writer_properties=_writer_properties(vectors),
                 commit_properties=CommitProperties(custom_metadata=dict(metadata or {})),
             )
         finally:
             channel.cancel()
 
     worker = Worker(write)
+    rows = 0
     try:
         worker.start()
         for _, array in chain([first], made):
+            rows += _core.array_length(array)
             if not channel.put(array):
                 break
         channel.close()
@@ -86,6 +108,7 @@ def write_batches(
         worker.wait()
         raise
     _finish(worker, uri)
+    logger.info("Delta table %r: %d rows in one commit", uri, rows)
 
 
 def _finish(worker: Worker[None], uri: str) -> None:
@@ -98,10 +121,10 @@ def _finish(worker: Worker[None], uri: str) -> None:
         raise DeltaError(f"the write failed: {translated}") from error
 
 
-def _writer_properties(plain_columns: Sequence[str] | None) -> "WriterProperties":
+def _writer_properties(layout: VectorLayout | None) -> "WriterProperties":
     from deltalake import ColumnProperties, WriterProperties
 
-    if plain_columns is None:
+    if layout is None:
         return WriterProperties(compression="ZSTD")
     # The high bytes of floats repeat; dictionaries and statistics of single coordinates
     # are of no use.  deltalake finds a nested leaf by no name, so these are the defaults.
@@ -113,6 +136,7 @@ def _writer_properties(plain_columns: Sequence[str] | None) -> "WriterProperties
     )
     return WriterProperties(
         compression="ZSTD",
+        max_row_group_size=max(1, _GROUP_BYTES // layout.row_bytes),
         default_column_properties=vectors,
-        column_properties=dict.fromkeys(plain_columns, plain),
+        column_properties=dict.fromkeys(layout.plain_columns, plain),
     )

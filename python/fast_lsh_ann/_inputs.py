@@ -7,28 +7,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fast_lsh_ann._arrow import ArrowColumn
-from fast_lsh_ann.errors import (
-    DimensionError,
-    InputTypeError,
-    InvalidVectorError,
-    ParameterError,
-)
+from fast_lsh_ann._arrays import as_array, as_numbers, bad_row, is_missing
+from fast_lsh_ann._arrow_in import arrow_ids, arrow_numbers, arrow_rows, gives_arrow
+from fast_lsh_ann.errors import DimensionError, InputTypeError, ParameterError
 
 # Numeric types float32 holds exactly; other numbers become float64.
 _EXACT_IN_FLOAT32 = ("f2", "f4", "i1", "u1", "i2", "u2")
+_CONVERTED_AT_ONCE = 1 << 22  # numbers: some milliseconds
 
 
 def as_rows(vectors: ArrayLike, name: str, dim: int | None = None) -> NDArray[Any]:
     """Give vectors as a 2-D float32 or float64 array whose rows are contiguous.
 
     Nothing is copied unless the type, byte order, alignment or layout asks for it.
+    float16, float32 and integers of up to 16 bits become float32, exactly; all else
+    becomes float64, with 64-bit integers beyond 2^53 rounded.
 
     Parameters
     ----------
     vectors : array_like, [n, dim]
-        Any real numeric type and any strides, nested sequences (``[]`` has no rows), or
-        an Arrow array of lists of float32 or float64.
+        Real numbers of any type and strides, from anything that NumPy reads (buffers,
+        ``__array__``, ``__array_interface__``, nested sequences; ``[]`` has no rows),
+        from ``__dlpack__`` in the CPU's memory, or from anything that speaks Arrow: a
+        column of lists of any kind or of Spark's vectors, or a table of numbers.
     name : str
         What errors call the argument.
     dim : int, optional
@@ -37,13 +38,13 @@ def as_rows(vectors: ArrayLike, name: str, dim: int | None = None) -> NDArray[An
     Raises
     ------
     InputTypeError
-        If the values are not real numbers.
+        If the values are not real numbers, masked, sparse, or on another device.
     DimensionError
         If the array is not 2-D, has no columns, or not `dim` of them.
     InvalidVectorError
-        If nested sequences differ in length, or an element is missing.
+        If rows differ in length, or a row or an element is missing.
     ArrowError
-        If an Arrow array holds anything else.
+        If an Arrow structure contradicts itself, or a stream fails or was read before.
     """
     return _for_core(_as_matrix(vectors, name, dim))
 
@@ -58,10 +59,10 @@ def dim_of(vectors: ArrayLike, name: str) -> int:
 
 def _as_matrix(vectors: ArrayLike, name: str, dim: int | None) -> NDArray[Any]:
     """Give vectors as a 2-D array of whatever numbers they are."""
-    if hasattr(vectors, "__arrow_c_array__"):
-        array = ArrowColumn(name, *vectors.__arrow_c_array__()).view_rows(0, name)
+    if gives_arrow(vectors):
+        array = arrow_rows(vectors, name)
     else:
-        array = _as_array(vectors, name)
+        array = as_numbers(as_array(vectors, name), vectors, name)
     if array.ndim == 1 and array.size == 0:
         array = array.reshape(0, dim or 0)
     if array.ndim != 2:
@@ -76,73 +77,62 @@ def _as_matrix(vectors: ArrayLike, name: str, dim: int | None) -> NDArray[Any]:
 
 def as_query(query: ArrayLike, name: str, dim: int) -> NDArray[Any]:
     """Give one vector as a 2-D array of one row; errors as in `as_rows`."""
-    array = _as_array(query, name)
+    array = arrow_numbers(query, name) if gives_arrow(query) else as_array(query, name)
+    row = as_numbers(array[None, :] if array.ndim == 1 else array, query, name)
     if array.ndim != 1:
         hint = ": for several use the batch method" if array.ndim == 2 else ""
         raise DimensionError(
             f"{name}: wanted a 1-D array [dim], "
             f"got {array.ndim}-D of shape {array.shape}{hint}"
         )
-    array = array[None, :]
-    _check_dim(array, name, dim)
-    return _for_core(array)
+    _check_dim(row, name, dim)
+    return _for_core(row)
 
 
-def _as_array(values: ArrayLike, name: str) -> NDArray[Any]:
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise InputTypeError(f"{name}: masked values have no distance; fill or drop them")
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise _ragged(values, name) or InputTypeError(f"{name}: {error}") from None
-    if array.dtype.kind == "O" and array.ndim > 0:
-        _refuse_none(array, name)
-    if array.dtype.kind not in "fiu":
-        raise InputTypeError(
-            f"{name}: wanted an array of real numbers, got "
-            f"{type(values).__name__} of dtype {array.dtype}"
-        )
+def as_ids(ids: ArrayLike, rows: int) -> NDArray[Any]:
+    """Give one id a row: integers or strings as they are, else Python objects.
+
+    Strings in a list stay the objects they are, since an array of them would pad all to
+    the longest and cut off trailing zeros.
+
+    Raises
+    ------
+    InputTypeError
+        If the ids are floats, bools, dates or the like.
+    DimensionError
+        If they are not 1-D, or not as many as there are rows.
+    InvalidVectorError
+        If one is missing (None, NaN or null).
+    ArrowError
+        As in `as_rows`.
+    """
+    array = arrow_ids(ids, "ids") if gives_arrow(ids) else _id_array(ids)
+    if array.ndim != 1:
+        raise DimensionError(f"ids: wanted a 1-D array, got shape {array.shape}")
+    if len(array) != rows:
+        raise DimensionError(f"ids: wanted one for each of {rows} rows, got {len(array)}")
+    if array.dtype.kind not in "iuUSO":
+        raise InputTypeError(f"ids: wanted integers or strings, got dtype {array.dtype}")
+    if array.dtype.kind == "O":
+        for row, value in enumerate(array.tolist()):
+            if is_missing(value) or (isinstance(value, float) and math.isnan(value)):
+                raise bad_row(
+                    f"ids: element {row} is {value}: every row needs an id", row
+                )
     return array
 
 
-def _bad_row(message: str, row: int, column: int = -1) -> InvalidVectorError:
-    error = InvalidVectorError(message)
-    error.row, error.column = row, column
-    return error
-
-
-def _ragged(values: Any, name: str) -> InvalidVectorError | None:
-    """Describe the first of nested sequences that is None or not as long as the first."""
-    try:
-        lengths = [-1 if row is None else len(row) for row in values]
-    except TypeError:
-        return None
-    for row, length in enumerate(lengths):
-        if length < 0:
-            return _bad_row(f"{name}: row {row} is None", row)
-        if length != lengths[0]:
-            return _bad_row(
-                f"{name}: row {row} has {length} values, row 0 has {lengths[0]}: "
-                f"all rows must have one length",
-                row,
-            )
-    return None
-
-
-def _refuse_none(array: NDArray[Any], name: str) -> None:
-    is_none = [value is None for value in array.ravel().tolist()]
-    missing = np.argwhere(np.array(is_none, dtype=bool).reshape(array.shape))
-    if len(missing) == 0:
-        return
-    place = [int(i) for i in missing[0]]
-    if len(place) == 1:
-        raise _bad_row(f"{name}: element {place[0]} is None", place[0])
-    rows = len(np.unique(missing[:, 0]))
-    raise _bad_row(
-        f"{name}: row {place[0]}, column {place[1]} is None; "
-        f"{rows} of {len(array)} rows hold None",
-        *place[:2],
-    )
+def _id_array(ids: ArrayLike) -> NDArray[Any]:
+    if not isinstance(ids, (list, tuple)):
+        array = as_array(ids, "ids")
+        return array.astype(object) if array.dtype.kind == "T" else array
+    if any(isinstance(value, (list, tuple, np.ndarray)) for value in ids):
+        raise DimensionError("ids: wanted a 1-D array, got nested sequences")
+    array = np.asarray(ids)
+    whole = all(isinstance(value, int) for value in ids)
+    if array.dtype.kind in "iub" or (array.dtype.kind in "fc" and not whole):
+        return array
+    return np.fromiter(ids, dtype=object, count=len(ids))
 
 
 def _check_dim(array: NDArray[Any], name: str, dim: int | None) -> None:
@@ -154,9 +144,14 @@ def _check_dim(array: NDArray[Any], name: str, dim: int | None) -> None:
 def _for_core(array: NDArray[Any]) -> NDArray[Any]:
     native = array.dtype.newbyteorder("=")
     target = np.float32 if native.str[1:] in _EXACT_IN_FLOAT32 else np.float64
-    array = array.astype(target, copy=False)
     contiguous = array.shape[1] <= 1 or array.strides[1] == array.itemsize
-    return array if contiguous and array.flags.aligned else array.copy(order="C")
+    if native == array.dtype == target and contiguous and array.flags.aligned:
+        return array.view(target)  # the buffers of some spell out their byte order
+    converted = np.empty(array.shape, target)
+    step = max(1, _CONVERTED_AT_ONCE // max(1, array.shape[1]))
+    for start in range(0, len(array), step):  # between steps Ctrl-C gets its turn
+        converted[start : start + step] = array[start : start + step]
+    return converted
 
 
 def as_count(value: Any, name: str, least: int) -> int:
@@ -224,12 +219,14 @@ def as_radius(value: Any, queries: int) -> NDArray[np.float64]:
     ParameterError
         If a distance is negative or NaN.
     """
-    if isinstance(value, (bool, str, bytes)) or np.ndim(value) == 0:
+    arrow = gives_arrow(value)
+    array = arrow_numbers(value, "radius") if arrow else as_array(value, "radius")
+    if array.ndim == 0:
         radius = as_real(value, "radius")
         if not radius >= 0:
             raise ParameterError(f"radius must be 0 or more, got {radius}")
         return np.array([radius])
-    radii = _as_array(value, "radius").astype(np.float64)
+    radii = as_numbers(array, value, "radius").astype(np.float64)
     if radii.shape != (queries,):
         raise DimensionError(
             f"radius: wanted a number, or one for each of {queries} queries, "

@@ -86,19 +86,57 @@ class JoinSides:
     rows: NDArray[Any] | None
     rows_are_left: bool
     name: str  # of the rows, for errors
+    first_row: int = 0  # number of the rows' first, in pairs and errors
 
 
 def join_index(sides: JoinSides, terms: JoinTerms, progress: Progress) -> Pairs:
     """Collect the pairs of a join."""
     with reporting(progress, "similarity join") as report:
-        n, owner, *columns = _core.index_pairs(
-            sides.index, sides.rows, sides.rows_are_left, *terms.core, report, sides.name
+        found = _core.index_pairs(
+            sides.index,
+            sides.rows,
+            sides.first_row,
+            sides.rows_are_left,
+            *terms.core,
+            report,
+            sides.name,
         )
+    return _pairs_of(*found)
+
+
+def _pairs_of(n: int, owner: Any, *columns: int) -> Pairs:
+    """Give the core's columns a shape."""
     left, right, distances = (
         memory_array((owner, column), (n,), dtype)
         for column, dtype in zip(columns, ("<i8", "<i8", "<f8"), strict=True)
     )
     return Pairs(left, right, distances)
+
+
+def join_by_sketch(
+    model: "_core.Model",
+    left: NDArray[Any],
+    right: NDArray[Any] | None,
+    terms: JoinTerms,
+    width: int,
+    progress: Progress,
+    names: tuple[str, str, str],
+) -> Pairs:
+    """Join rows whose pairs a count-min sketch of so many counters admits."""
+    with reporting(progress, "similarity join") as report:
+        found = _core.sketch_join(
+            model,
+            left,
+            right,
+            terms.threshold,
+            terms.min_collisions,
+            width,
+            terms.strict,
+            terms.upper,
+            report,
+            names,
+        )
+    return _pairs_of(*found)
 
 
 def join_rows(
@@ -111,11 +149,14 @@ def join_rows(
 ) -> Pairs:
     """Join rows that are not kept, by an index of the larger side; None: the same."""
     if right is None:
-        sides = JoinSides(_core.index_new(model, left, names[0]), None, False, names[0])
+        index = _core.index_new(model, left, 0, names[0])
+        sides = JoinSides(index, None, False, names[0])
     elif len(left) > len(right):
-        sides = JoinSides(_core.index_new(model, left, names[0]), right, False, names[1])
+        index = _core.index_new(model, left, 0, names[0])
+        sides = JoinSides(index, right, False, names[1])
     else:
-        sides = JoinSides(_core.index_new(model, right, names[1]), left, True, names[0])
+        index = _core.index_new(model, right, 0, names[1])
+        sides = JoinSides(index, left, True, names[0])
     return join_index(sides, terms, progress)
 
 
@@ -123,7 +164,7 @@ def count_pairs(sides: JoinSides, terms: JoinTerms, progress: Progress) -> int:
     """Count the pairs of a join."""
     with reporting(progress, "similarity join") as report:
         return _core.index_pair_count(
-            sides.index, sides.rows, *terms.core, report, sides.name
+            sides.index, sides.rows, sides.first_row, *terms.core, report, sides.name
         )
 
 

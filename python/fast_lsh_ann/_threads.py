@@ -1,9 +1,14 @@
 """Work in other threads, waited for in short steps so that Ctrl-C never has to wait."""
 
+import atexit
+import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from fast_lsh_ann.errors import CancelledError
 
 T = TypeVar("T")
 
@@ -68,6 +73,39 @@ class Channel(Generic[T], Iterator[T]):
             return item
 
 
+class _Ending:
+    """Lets the interpreter end only when no worker is left.
+
+    Threads of foreign code that are inside a call of ours crash the process when the
+    interpreter ends under them.  So the last workers are waited for, also those that a
+    daemon thread has started, and new ones are refused.
+    """
+
+    def __init__(self) -> None:
+        self._alive: set[Worker[Any]] = set()
+        self._begun = False
+        atexit.register(self._wait)
+        os.register_at_fork(after_in_child=self._alive.clear)
+
+    def enter(self, worker: "Worker[Any]") -> None:
+        # In this order, and the opposite one below, one of the two sides sees the other.
+        self._alive.add(worker)
+        if self._begun:
+            self._alive.discard(worker)
+            raise CancelledError("the interpreter is ending: nothing new is started")
+
+    def leave(self, worker: "Worker[Any]") -> None:
+        self._alive.discard(worker)
+
+    def _wait(self) -> None:
+        self._begun = True
+        while self._alive:
+            time.sleep(_STEP_SECONDS)
+
+
+_ending = _Ending()
+
+
 class Worker(Generic[T]):
     """A function to run in its own thread.
 
@@ -82,8 +120,19 @@ class Worker(Generic[T]):
         self._thread = threading.Thread(target=self._run, name="fast_lsh_ann")
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread.
+
+        Raises
+        ------
+        CancelledError
+            If the interpreter is ending.
+        """
+        _ending.enter(self)
+        try:
+            self._thread.start()
+        except BaseException:
+            _ending.leave(self)
+            raise
 
     def _run(self) -> None:
         try:
@@ -92,6 +141,7 @@ class Worker(Generic[T]):
             self._error = error
         finally:
             self._done.set()
+            _ending.leave(self)
 
     def wait(self) -> None:
         """Wait until the function, if it was started, has ended, however it did."""

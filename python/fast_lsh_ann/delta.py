@@ -1,27 +1,15 @@
 """Hashing and joining embeddings that live in Delta tables."""
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
-from pathlib import Path
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fast_lsh_ann import _core
-from fast_lsh_ann._arrow import ArrowBatch, frame_batch
 from fast_lsh_ann._delta import TablePath, Version
-from fast_lsh_ann._delta_write import write_batches
-from fast_lsh_ann._inputs import as_count, as_threshold
-from fast_lsh_ann._progress import Progress, Report, reporting
-from fast_lsh_ann.delta_utils import EmbeddingBatch, EmbeddingReader, id_array, read_all
-from fast_lsh_ann.errors import BucketRangeError, DimensionError, ParameterError
-from fast_lsh_ann.index import LSHIndex
-from fast_lsh_ann.model import (
-    BucketedRandomProjectionLSH,
-    BucketedRandomProjectionLSHModel,
-)
+from fast_lsh_ann._delta_processor import DeltaProcessor
+from fast_lsh_ann._inputs import as_count
+from fast_lsh_ann._progress import Progress, reporting
+from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["DeltaLSHProcessor"]
 
 
-class DeltaLSHProcessor:
+class DeltaLSHProcessor(DeltaProcessor):
     """Locality sensitive hashing of embedding columns in Delta tables.
 
     Every call reads one pinned version of its tables, in pieces, with only the columns it
@@ -43,13 +31,15 @@ class DeltaLSHProcessor:
         Hash tables.
     seed : int
         Of the random projections.
+    spark_profile, num_hashes_per_table, projection
+        As in :class:`BucketedRandomProjectionLSH`.
     storage_options : mapping, optional
         Credentials and settings of the object store, for every table of this object.
 
     Raises
     ------
     ParameterError
-        If `bucket_length` or `num_hash_tables` is outside its range.
+        If a parameter is outside its range.
     """
 
     def __init__(
@@ -58,31 +48,20 @@ class DeltaLSHProcessor:
         num_hash_tables: int = 5,
         seed: int = 42,
         *,
+        spark_profile: SparkProfile = "java11",
+        num_hashes_per_table: int = 1,
+        projection: Projection = "spark",
         storage_options: Mapping[str, str] | None = None,
     ) -> None:
-        self._lsh = BucketedRandomProjectionLSH(bucket_length, num_hash_tables, seed)
-        self._storage_options = dict(storage_options) if storage_options else None
-
-    @property
-    def bucket_length(self) -> float:
-        """Width of a bucket, in units of distance."""
-        return self._lsh.bucket_length
-
-    @property
-    def num_hash_tables(self) -> int:
-        """Hash tables."""
-        return self._lsh.num_hash_tables
-
-    @property
-    def seed(self) -> int:
-        """Seed of the random projections."""
-        return self._lsh.seed
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(bucket_length={self.bucket_length}, "
-            f"num_hash_tables={self.num_hash_tables}, seed={self.seed})"
+        lsh = BucketedRandomProjectionLSH(
+            bucket_length,
+            num_hash_tables,
+            seed,
+            spark_profile=spark_profile,
+            num_hashes_per_table=num_hashes_per_table,
+            projection=projection,
         )
+        super().__init__(lsh, storage_options)
 
     def transform_delta(
         self,
@@ -101,12 +80,12 @@ class DeltaLSHProcessor:
         path : str or path-like
             The table.
         embedding_column : str
-            A column of type array<float> or array<double>.
+            A column of arrays of floats or integers, or of Spark ML vectors.
         id_column : str or None
             A column of any type without nulls; None numbers the rows in the order of the
-            pinned version.
+            pinned version: newest commits first.
         chunk_size : int
-            Rows hashed at a time, at most.
+            Rows hashed at a time.
         version : int, str or datetime, optional
             A version number, or a moment: an aware datetime or an RFC 3339 string.
         progress : bool or callable
@@ -116,7 +95,8 @@ class DeltaLSHProcessor:
         -------
         polars.DataFrame
             Columns `hash_0`, `hash_1`, ... of int64, then `id`; one row a row of the
-            table.
+            table.  With several hashes per table the columns are `hash_0_0`, `hash_0_1`,
+            ..., `hash_1_0`, ...: table, then hash.
 
         Raises
         ------
@@ -128,12 +108,15 @@ class DeltaLSHProcessor:
         BucketRangeError
             If a bucket does not fit in int64.
         """
-        chunk_size = as_count(chunk_size, "chunk_size", 1)
+        size = as_count(chunk_size, "chunk_size", 1)
         reader = self._reader(path, embedding_column, id_column, version)
         import polars as pl  # only now: opening the table says so if it is missing
 
-        with reporting(progress, "hashing") as report:
-            return pl.concat(self._hash_frames(reader, chunk_size, report), rechunk=True)
+        with (
+            reporting(progress, "hashing") as report,
+            closing(self._hash_frames(reader, size, report)) as frames,
+        ):
+            return pl.concat((frame for frame, _ in frames), rechunk=True)
 
     def transform_and_save(
         self,
@@ -151,7 +134,7 @@ class DeltaLSHProcessor:
         The output gets the columns that :meth:`transform_delta` returns.  It is created,
         or replaced in one commit: readers see the old table or the whole new one, and an
         error or Ctrl-C leaves it as it was.  The commit's metadata says how the hashes
-        were made, under keys that begin with `fast_lsh_ann.`.
+        were made: :func:`fast_lsh_ann.delta_utils.read_hash_scheme` reads it.
 
         Parameters
         ----------
@@ -169,21 +152,9 @@ InvalidVectorError, BucketRangeError
             As for :meth:`transform_delta`; DeltaError also if the output cannot be
             written.
         """
-        chunk_size = as_count(chunk_size, "chunk_size", 1)
-        if _location(input_path) == _location(output_path):
-            raise ParameterError(
-                f"output_path {os.fspath(output_path)!r} is the input table: its "
-                f"embeddings would be replaced by hashes; name another path"
-            )
+        size = as_count(chunk_size, "chunk_size", 1)
         reader = self._reader(input_path, embedding_column, id_column, version)
-        with reporting(progress, "hashing") as report:
-            frames = self._hash_frames(reader, chunk_size, report)
-            write_batches(
-                output_path,
-                _batches_of(frames),
-                metadata=self._metadata(reader),
-                storage_options=self._storage_options,
-            )
+        self._hash_to_table(reader, output_path, size, progress)
 
     def similarity_join_delta(
         self,
@@ -200,20 +171,23 @@ InvalidVectorError, BucketRangeError
     ) -> list[tuple[Any, Any, float]]:
         """Find pairs of rows of two tables that share a bucket and are close.
 
-        Table b is held in memory, table a is read in pieces.
+        Table b is held in memory, and the pairs; table a is read in chunks.
+        :class:`StreamingLSHProcessor` holds less.
 
         Parameters
         ----------
         path_a, path_b : str or path-like
-            The two tables; the same path joins a table with itself.
+            The two tables; the same path joins a table with itself: all ordered pairs,
+            every row with itself too.
         threshold : float
             The largest distance of a pair.
         embedding_column, id_column
             As for :meth:`transform_delta`, in both tables.
         chunk_size : int
-            Rows of table a joined at a time, at most.
+            Rows of table a joined at a time.
         version_a, version_b : int, str or datetime, optional
-            As `version` of :meth:`transform_delta`.
+            As `version` of :meth:`transform_delta`.  Without either, a table is joined
+            with itself at one version.
         progress : bool or callable
             True for a bar, or a function of (rows of a done, rows of a in all).
 
@@ -232,154 +206,13 @@ InvalidVectorError, BucketRangeError
 InvalidVectorError, BucketRangeError
             As for :meth:`transform_delta`.
         """
-        chunk_size = as_count(chunk_size, "chunk_size", 1)
-        threshold = as_threshold(threshold)
-        left = self._reader(path_a, embedding_column, id_column, version_a)
-        right = self._reader(path_b, embedding_column, id_column, version_b)
-        with reporting(progress, "joining") as report:
-            return list(self._pairs(left, right, threshold, chunk_size, report))
-
-    def _reader(
-        self,
-        path: TablePath,
-        embedding_column: str,
-        id_column: str | None,
-        version: Version,
-    ) -> EmbeddingReader:
-        return EmbeddingReader(
-            path,
-            embedding_column,
-            id_column,
-            version=version,
-            storage_options=self._storage_options,
+        size = as_count(chunk_size, "chunk_size", 1)
+        versions = (version_a, version_b)
+        join = self._join(
+            (path_a, path_b), threshold, embedding_column, id_column, size, versions
         )
-
-    def _hash_frames(
-        self, reader: EmbeddingReader, chunk_size: int, report: Report | None
-    ) -> Iterator["pl.DataFrame"]:
-        """Hash a table batch by batch; at least one frame, if need be an empty one."""
-        model: BucketedRandomProjectionLSHModel | None = None
-        with closing(reader.batches()) as batches:
-            for batch in batches:
-                if model is None:
-                    model = self._lsh.create_model(batch.rows.shape[1])
-                hashes = _hash(
-                    model, batch.rows, batch.first_row, chunk_size, reader.name
-                )
-                yield _hash_frame(hashes, batch.ids)
-                _report_rows(report, batch, reader)
-        if model is None:
-            nothing = np.empty((0, self.num_hash_tables), dtype=np.int64)
-            yield _hash_frame(nothing, reader.empty_ids())
-
-    def _pairs(
-        self,
-        left: EmbeddingReader,
-        right: EmbeddingReader,
-        threshold: float,
-        chunk_size: int,
-        report: Report | None,
-    ) -> Iterator[tuple[Any, Any, float]]:
-        right_rows, right_ids = read_all(right)
-        if len(right_rows) == 0:
-            return
-        model = self._lsh.create_model(right_rows.shape[1])
-        base = _index(model, right_rows, 0, right.name)
-        with closing(left.batches()) as batches:
-            for batch in batches:
-                _check_same_dim(left, batch.rows, right, right_rows)
-                left_ids = id_array(batch.ids)
-                for start in range(0, len(batch.rows), chunk_size):
-                    rows = batch.rows[start : start + chunk_size]
-                    chunk = _index(model, rows, batch.first_row + start, left.name)
-                    pairs = chunk.similarity_join(base, threshold=threshold)
-                    yield from zip(
-                        left_ids[start + pairs.left].tolist(),
-                        right_ids[pairs.right].tolist(),
-                        pairs.distances.tolist(),
-                        strict=True,
-                    )
-                _report_rows(report, batch, left)
-
-    def _metadata(self, reader: EmbeddingReader) -> dict[str, str]:
-        values = {
-            "scheme": "spark",
-            "profile": "java11",
-            "seed": self.seed,
-            "bucket_length": self.bucket_length,
-            "num_hash_tables": self.num_hash_tables,
-            "source": reader.uri,
-            "source_version": reader.version,
-        }
-        return {f"fast_lsh_ann.{key}": str(value) for key, value in values.items()}
-
-
-def _hash(
-    model: BucketedRandomProjectionLSHModel,
-    rows: NDArray[Any],
-    first_row: int,
-    chunk_size: int,
-    name: str,
-) -> NDArray[np.int64]:
-    """Hash rows whose numbers in errors count from `first_row`."""
-    hashes = np.empty((len(rows), model.num_hash_tables), dtype=np.int64)
-    for start in range(0, len(rows), chunk_size):
-        chunk = slice(start, start + chunk_size)
-        _core.model_hash(
-            model._core, rows[chunk], first_row + start, hashes[chunk], None, name
-        )
-    return hashes
-
-
-def _index(
-    model: BucketedRandomProjectionLSHModel,
-    rows: NDArray[Any],
-    first_row: int,
-    name: str,
-) -> LSHIndex:
-    try:
-        return LSHIndex(model, rows, name=name)
-    except BucketRangeError:
-        _hash(model, rows, first_row, len(rows), name)  # names the row of the table
-        raise
-
-
-def _hash_frame(hashes: NDArray[np.int64], ids: "pl.Series") -> "pl.DataFrame":
-    import polars as pl
-
-    columns = {f"hash_{t}": hashes[:, t] for t in range(hashes.shape[1])}
-    return pl.DataFrame({**columns, "id": ids})
-
-
-def _batches_of(frames: Iterator["pl.DataFrame"]) -> Iterator[ArrowBatch]:
-    for frame in frames:
-        yield frame_batch(frame.rechunk())
-
-
-def _report_rows(
-    report: Report | None, batch: EmbeddingBatch, reader: EmbeddingReader
-) -> None:
-    if report is not None:
-        done = batch.first_row + len(batch.rows)
-        report(done, max(done, reader.rows_at_most))
-
-
-def _check_same_dim(
-    left: EmbeddingReader,
-    left_rows: NDArray[Any],
-    right: EmbeddingReader,
-    right_rows: NDArray[Any],
-) -> None:
-    if left_rows.shape[1] != right_rows.shape[1]:
-        raise DimensionError(
-            f"embeddings of {left.uri!r} have dimension {left_rows.shape[1]}, "
-            f"those of {right.uri!r} {right_rows.shape[1]}; they must agree"
-        )
-
-
-def _location(path: TablePath) -> str:
-    """One text for all the ways to write a table's place."""
-    uri = os.fspath(path)
-    if "://" in uri and not uri.startswith("file://"):
-        return uri.rstrip("/")
-    return str(Path(uri.removeprefix("file://")).resolve())
+        with (
+            reporting(progress, "joining") as report,
+            closing(join.lists(report)) as lists,
+        ):
+            return list(chain.from_iterable(lists))

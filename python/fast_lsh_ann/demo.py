@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import frame_batch
 from fast_lsh_ann._delta import open_table, require_delta
-from fast_lsh_ann._delta_write import write_batches
+from fast_lsh_ann._delta_write import VectorLayout, write_batches
 from fast_lsh_ann.delta import DeltaLSHProcessor
 from fast_lsh_ann.delta_utils import read_delta_embeddings
 from fast_lsh_ann.errors import DeltaError, ParameterError, TableNotFoundError
@@ -96,7 +96,8 @@ def _write_words(words: _Words, table: Path) -> None:
     vectors = pl.Series(words.vectors).arr.to_list()
     frame = pl.DataFrame({"word": words.names, "embedding": vectors})
     batches = [frame_batch(frame.rechunk())]
-    _, seconds = _timed(lambda: write_batches(table, batches, plain_columns=["word"]))
+    layout = VectorLayout(["word"], words.vectors[0].nbytes)
+    _, seconds = _timed(lambda: write_batches(table, batches, vectors=layout))
     _print_step(1, "Write the words as a Delta table", seconds)
     print(f"   {len(words.names):,} rows: word, embedding   ->  {table}")
 

@@ -4,6 +4,8 @@ Each class derives from :class:`FastLSHError` and from the built-in class that a
 who does not know the package would catch.
 """
 
+import pickle
+
 from fast_lsh_ann import _core
 
 __all__ = [
@@ -17,9 +19,14 @@ __all__ = [
     "InputTypeError",
     "InvalidVectorError",
     "MissingDependencyError",
+    "OldPickleError",
     "OutOfMemoryError",
     "ParameterError",
+    "SchemeMismatchError",
     "SimdError",
+    "SparkModelError",
+    "SparkModelExistsError",
+    "SparkModelNotFoundError",
     "SparkVectorColumnError",
     "TableNotFoundError",
 ]
@@ -31,6 +38,10 @@ class FastLSHError(Exception):
 
 class ParameterError(FastLSHError, ValueError):
     """A parameter is outside its range; the message has the value."""
+
+
+class SchemeMismatchError(ParameterError):
+    """Hashes of different schemes would be used together; buckets do not compare."""
 
 
 class InputTypeError(FastLSHError, TypeError):
@@ -66,9 +77,12 @@ class BucketRangeError(FastLSHError, ValueError):
     ----------
     row : int
         The first such row.
+    bad_rows : int
+        How many rows have such a bucket, 0 where they were not counted.
     """
 
     row: int = -1
+    bad_rows: int = 0
 
 
 class OutOfMemoryError(FastLSHError, MemoryError):
@@ -84,7 +98,7 @@ class SimdError(FastLSHError, ValueError):
 
 
 class ArrowError(FastLSHError, ValueError):
-    """An Arrow structure is malformed or of another type, or a stream was read before."""
+    """An Arrow structure is malformed, or a stream failed or was read before."""
 
 
 class DeltaError(FastLSHError, OSError):
@@ -100,7 +114,23 @@ class ColumnNotFoundError(DeltaError, LookupError):
 
 
 class SparkVectorColumnError(DeltaError):
-    """The table holds Spark ML vectors, which no Delta reader outside Spark opens."""
+    """The table has Spark ML vectors that cannot be read there; the message says why."""
+
+
+class SparkModelError(FastLSHError, ValueError):
+    """A folder is not a model of this kind as Spark saves it; the message says why."""
+
+
+class SparkModelNotFoundError(SparkModelError, FileNotFoundError):
+    """There is no folder at the path."""
+
+
+class SparkModelExistsError(SparkModelError, FileExistsError):
+    """There is something at the path, and it was not to be, or cannot be, replaced."""
+
+
+class OldPickleError(FastLSHError, pickle.UnpicklingError):
+    """The pickle is of a model of fast-lsh-ann 0.1.1; the message says what to do."""
 
 
 class MissingDependencyError(FastLSHError, ImportError):
@@ -123,5 +153,6 @@ _core.register_errors(
         "FLA_ERR_SIMD": SimdError,
         "FLA_ERR_ARROW": ArrowError,
         "FLA_ERR_SINK": FastLSHError,
+        "FLA_ERR_TYPE": InputTypeError,
     }
 )

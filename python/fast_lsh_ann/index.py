@@ -1,5 +1,6 @@
 """Rows kept for repeated searches, and exact searches without a model."""
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +11,7 @@ from fast_lsh_ann import _core
 from fast_lsh_ann._inputs import (
     PLANS,
     as_count,
+    as_ids,
     as_min_collisions,
     as_plan,
     as_radius,
@@ -17,6 +19,8 @@ from fast_lsh_ann._inputs import (
     as_threshold,
     as_upper,
 )
+from fast_lsh_ann._invalid import KeptRows, OnInvalid, as_skip
+from fast_lsh_ann._log import logger
 from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._runtime import simd_info
 from fast_lsh_ann._search import (
@@ -30,7 +34,7 @@ from fast_lsh_ann._search import (
     search_radius,
     search_rows,
 )
-from fast_lsh_ann.errors import DimensionError, InputTypeError, ParameterError
+from fast_lsh_ann.errors import DimensionError, SchemeMismatchError
 from fast_lsh_ann.results import Neighbors, Pairs, RadiusNeighbors
 
 if TYPE_CHECKING:
@@ -67,15 +71,19 @@ class LSHIndex:
         ids: ArrayLike | None = None,
         *,
         copy: bool = False,
+        on_invalid: OnInvalid = "raise",
         name: str = "vectors",
     ) -> None:
         rows = as_rows(vectors, name, model.dim)
-        if copy and np.may_share_memory(rows, np.asarray(vectors)):
+        if copy:
             rows = rows.copy()
         self._model = model
-        self._rows = rows
-        self._ids = None if ids is None else _as_ids(ids, len(rows))
-        self._core = _core.index_new(model._core, rows, name)
+        self._kept = KeptRows(rows, as_skip(on_invalid))
+        self._ids = None if ids is None else as_ids(ids, len(rows))
+        with self._kept.own_numbers():
+            self._core = _core.index_new(model._core, self._kept.rows, 0, name)
+        if logger.isEnabledFor(logging.DEBUG):  # what it costs is paid by those who look
+            logger.debug("%r: %r, %r", self, self.explain(), self.memory_usage())
 
     @property
     def model(self) -> "BucketedRandomProjectionLSHModel":
@@ -87,14 +95,19 @@ class LSHIndex:
         """The ids given for the rows, [rows], or None."""
         return self._ids
 
+    @property
+    def skipped(self) -> NDArray[np.int64]:
+        """Numbers of the rows left out by ``on_invalid="skip"``, ascending."""
+        return self._kept.skipped
+
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._kept.rows)
 
     def __repr__(self) -> str:
         model = self._model
         ids = "" if self._ids is None else ", with ids"
         return (
-            f"LSHIndex({len(self)} rows x {model.dim}, {self._rows.dtype}{ids}, "
+            f"LSHIndex({len(self)} rows x {model.dim}, {self._kept.rows.dtype}{ids}, "
             f"bucket_length={model.bucket_length}, "
             f"num_hash_tables={model.num_hash_tables})"
         )
@@ -107,6 +120,7 @@ class LSHIndex:
         exact: bool = False,
         min_collisions: int = 1,
         plan: Plan = "auto",
+        on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> Neighbors:
         """Find the k nearest candidates of each query, by (distance, row).
@@ -129,6 +143,8 @@ class LSHIndex:
             How to go about it, never what is found; :meth:`explain` tells what "auto"
             does.  "dense" filters all rows, "bucket" the rows that share a bucket with a
             query, "gather" fetches each of those by itself.
+        on_invalid : {"raise", "skip"}
+            What to do with a query that holds NaN or infinity: raise, or find nothing.
         progress : bool or callable
             True for a bar after two seconds, or a function of (done, total).
 
@@ -142,11 +158,11 @@ class LSHIndex:
         InputTypeError, DimensionError
             If `queries` is not a 2-D array of real numbers of the model's dimension.
         InvalidVectorError
-            If a query holds NaN or infinity.
+            If a query holds NaN or infinity, unless these are skipped.
         BucketRangeError
             If a query's bucket does not fit in int64.
         ParameterError
-            If `k`, `min_collisions` or `plan` is out of range.
+            If `k`, `min_collisions`, `plan` or `on_invalid` is out of range.
 
         Notes
         -----
@@ -154,16 +170,19 @@ class LSHIndex:
         rows that pass are decided in double.  Memory is O(q (k + dim)).
         """
         model = self._model
-        rows = as_rows(queries, "queries", model.dim)
-        found = search_index(
-            self._core,
-            len(self),
-            rows,
-            as_count(k, "k", 1),
-            as_min_collisions(min_collisions, model.num_hash_tables, exact),
-            as_plan(plan, exact),
-            progress,
-        )
+        kept = KeptRows(as_rows(queries, "queries", model.dim), as_skip(on_invalid))
+        with kept.own_numbers():
+            found = search_index(
+                self._core,
+                len(self),
+                kept.rows,
+                as_count(k, "k", 1),
+                as_min_collisions(min_collisions, model.num_hash_tables, exact),
+                as_plan(plan, exact),
+                progress,
+            )
+        found.indices = self._kept.renumber(found.indices)
+        found = kept.spread_neighbors(found)
         if self._ids is not None:
             found.ids = _ids_of(self._ids, found.indices)
         return found
@@ -177,6 +196,7 @@ class LSHIndex:
         min_collisions: int = 1,
         strict: bool = False,
         plan: Plan = "auto",
+        on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> RadiusNeighbors:
         """Find all candidates of each query within a radius, by (distance, row).
@@ -196,6 +216,8 @@ class LSHIndex:
             Keep ``distance < radius`` instead.
         plan : {"auto", "dense", "bucket", "gather"}
             As in :meth:`nearest_neighbors`.
+        on_invalid : {"raise", "skip"}
+            As in :meth:`nearest_neighbors`.
         progress : bool or callable
             True for a bar after two seconds, or a function of (done, total).
 
@@ -210,11 +232,11 @@ class LSHIndex:
             If `queries` is not a 2-D array of real numbers of the model's dimension, or
             `radius` is no number and not as long as there are queries.
         InvalidVectorError
-            If a query holds NaN or infinity.
+            If a query holds NaN or infinity, unless these are skipped.
         BucketRangeError
             If a query's bucket does not fit in int64.
         ParameterError
-            If `radius`, `min_collisions` or `plan` is out of range.
+            If `radius`, `min_collisions`, `plan` or `on_invalid` is out of range.
         OutOfMemoryError
             If the neighbors do not fit in memory.
 
@@ -237,16 +259,19 @@ class LSHIndex:
         array([0, 3, 3])
         """
         model = self._model
-        rows = as_rows(queries, "queries", model.dim)
-        found = search_radius(
-            self._core,
-            rows,
-            as_radius(radius, len(rows)),
-            as_min_collisions(min_collisions, model.num_hash_tables, exact),
-            as_plan(plan, exact),
-            strict,
-            progress,
-        )
+        kept = KeptRows(as_rows(queries, "queries", model.dim), as_skip(on_invalid))
+        with kept.own_numbers():
+            found = search_radius(
+                self._core,
+                kept.rows,
+                kept.values_of(as_radius(radius, kept.total)),
+                as_min_collisions(min_collisions, model.num_hash_tables, exact),
+                as_plan(plan, exact),
+                strict,
+                progress,
+            )
+        found.indices = self._kept.renumber(found.indices)
+        found = kept.spread_radius(found)
         if self._ids is not None:
             found.ids = self._ids[found.indices]
         return found
@@ -307,7 +332,8 @@ class LSHIndex:
         terms = self._terms(
             other, threshold, exact, min_collisions, strict, self_pairs, plan
         )
-        return join_index(self._sides(other), terms, progress)
+        pairs = join_index(self._sides(other), terms, progress)
+        return self._renumber(other, pairs)
 
     def similarity_join_count(
         self,
@@ -394,7 +420,16 @@ class LSHIndex:
             right = _same_scheme(self, other)._core
         else:
             right = LSHIndex(self._model, other, name="other")._core
-        return join_chunks(self._core, right, terms, size, progress)
+        chunks = join_chunks(self._core, right, terms, size, progress)
+        return (self._renumber(other, pairs) for pairs in chunks)
+
+    def _renumber(self, other: "LSHIndex | ArrayLike | None", pairs: Pairs) -> Pairs:
+        """Give pairs the row numbers of the arrays, not of what was kept of them."""
+        pairs.left = self._kept.renumber(pairs.left)
+        right = self if other is None else other
+        if isinstance(right, LSHIndex):
+            pairs.right = right._kept.renumber(pairs.right)
+        return pairs
 
     def _sides(self, other: "LSHIndex | ArrayLike | None") -> JoinSides:
         """Choose which side of a join is searched: the larger index."""
@@ -404,8 +439,8 @@ class LSHIndex:
             rows = as_rows(other, "other", self._model.dim)
             return JoinSides(self._core, rows, False, "other")
         if len(_same_scheme(self, other)) > len(self):
-            return JoinSides(other._core, self._rows, True, "vectors")
-        return JoinSides(self._core, other._rows, False, "other")
+            return JoinSides(other._core, self._kept.rows, True, "vectors")
+        return JoinSides(self._core, other._kept.rows, False, "other")
 
     def _terms(
         self,
@@ -434,7 +469,7 @@ class LSHIndex:
         -------
         dict
             "rows": the array it refers to.  "codes": a byte a coordinate and 4 a row.
-            "short_forms": where they pay.  "buckets": a byte a row and hash table, where
+            "short_forms": where they pay.  "buckets": a byte a row and hash, where
             that holds them.  "runs": rows sorted by bucket, for models that select
             little.  "index": all but the rows.
 
@@ -507,34 +542,24 @@ def _same_scheme(index: LSHIndex, other: LSHIndex) -> LSHIndex:
         raise DimensionError(
             f"other: wanted vectors of dimension {index.model.dim}, got {other.model.dim}"
         )
-    if repr(index.model) != repr(other.model):
-        raise ParameterError(
+    if not index.model._hashes_as(other.model):
+        raise SchemeMismatchError(
             f"other: indexes of different models cannot be joined: "
             f"{index.model} and {other.model}"
         )
     return other
 
 
-def _as_ids(ids: ArrayLike, rows: int) -> NDArray[Any]:
-    array = np.asarray(ids)
-    if array.ndim != 1:
-        raise DimensionError(f"ids: wanted a 1-D array, got shape {array.shape}")
-    if len(array) != rows:
-        raise DimensionError(f"ids: wanted one for each of {rows} rows, got {len(array)}")
-    if array.dtype.kind not in "iuUSO":
-        raise InputTypeError(f"ids: wanted integers or strings, got dtype {array.dtype}")
-    return array
-
-
 def _ids_of(ids: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[Any]:
-    """Give the ids of rows; -1, or None where ids are not integers, past the last."""
+    """Give the ids of rows; past the last -1, or None for ids that int64 cannot hold."""
     missing = indices < 0
     if len(ids) == 0:
         return np.empty(indices.shape, dtype=ids.dtype)
     found = ids[np.where(missing, 0, indices)]
     if missing.any():
-        found = found.astype(np.int64 if ids.dtype.kind in "iu" else object)
-        found[missing] = -1 if ids.dtype.kind in "iu" else None
+        whole = np.can_cast(ids.dtype, np.int64)
+        found = found.astype(np.int64 if whole else object)
+        found[missing] = -1 if whole else None
     return found
 
 

@@ -1,5 +1,6 @@
 """The estimator and its model: Spark ML's BucketedRandomProjectionLSH on arrays."""
 
+import os
 from typing import Any, Literal
 
 import numpy as np
@@ -12,46 +13,40 @@ from fast_lsh_ann._inputs import (
     as_query,
     as_real,
     as_rows,
-    as_threshold,
-    as_upper,
     dim_of,
 )
+from fast_lsh_ann._invalid import OnInvalid
+from fast_lsh_ann._model_joins import ModelJoins
+from fast_lsh_ann._old_pickles import called_by_unpickler, old_pickle_error
 from fast_lsh_ann._progress import Progress
-from fast_lsh_ann._search import JoinTerms, join_rows, search_rows
+from fast_lsh_ann._search import search_rows
 from fast_lsh_ann.errors import InputTypeError, ParameterError
 from fast_lsh_ann.index import LSHIndex
 
 __all__ = ["BucketedRandomProjectionLSH", "BucketedRandomProjectionLSHModel"]
 
 SparkProfile = Literal["java11", "java8", "vector2", "vector4", "vector8"]
-_PROFILES = ("java11", "java8", "vector2", "vector4", "vector8")  # in fla_profile's order
+Projection = Literal["spark", "gaussian"]
+
+# In the order of fla_profile and fla_projection; the first is the default.
+_PROFILES = ("java11", "java8", "vector2", "vector4", "vector8")
+_PROJECTIONS = ("spark", "gaussian")
 
 
-def _new_core(
-    bucket_length: Any, num_hash_tables: Any, seed: Any, dim: int, spark_profile: str
-) -> "tuple[_core.Model, float, int, int]":
-    """Check the parameters and draw the unit vectors."""
-    width = as_real(bucket_length, "bucket_length")
-    tables = as_count(num_hash_tables, "num_hash_tables", 1)
-    number = as_count(seed, "seed", -(2**63))
-    if number >= 2**63:
-        raise ParameterError(f"seed must fit in int64, got {number}")
-    if spark_profile not in _PROFILES:
-        raise ParameterError(
-            f"spark_profile must be one of {', '.join(_PROFILES)}, got {spark_profile!r}"
-        )
-    most = 2**63 - 1
-    core = _core.model_new(
-        width, min(tables, most), number, min(dim, most), _PROFILES.index(spark_profile)
-    )
-    return core, width, tables, number
+def _as_choice(value: Any, name: str, choices: tuple[str, ...]) -> int:
+    """Give the number of a choice."""
+    if value not in choices:
+        raise ParameterError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+    return choices.index(value)
 
 
 class BucketedRandomProjectionLSH:
     """Locality sensitive hashing for Euclidean distance by bucketed random projections.
 
     The parameters of a model, before the dimension is known.  Every hash table t has a
-    random unit vector r_t; the bucket of x is ``floor(x . r_t / bucket_length)``.
+    random unit vector r_t; the bucket of x is ``floor(x . r_t / bucket_length)``.  A
+    table of several hashes has as many vectors, and rows collide in it where they share
+    the bucket of every one.
 
     Parameters
     ----------
@@ -66,17 +61,27 @@ class BucketedRandomProjectionLSH:
         Which JVM's rounding the unit vectors follow: "java11" is Spark 3.2 to 3.5 on
         JDK 11 and later; Spark 4 is "vector8" on AVX-512 machines, "vector4" on AVX2.
         They differ in the last bit at most.
+    num_hashes_per_table : int
+        At least 1; 1 is Spark.  More make a table select more sharply, at the price of
+        recall in each: pairs that collide by one hash with probability p do so in a table
+        of K with p**K (AND-amplification), in any of T tables with 1 - (1 - p**K)**T.
+    projection : {"spark", "gaussian"}
+        "spark": unit vectors, as Spark.  "gaussian": standard normal vectors and an
+        offset uniform in [0, bucket_length), ``floor((x . r + b) / bucket_length)``: the
+        textbook scheme.  Its vectors are about sqrt(dim) long, so that it takes a
+        `bucket_length` so many times as large; see docs/migration.md.
 
     Raises
     ------
     InputTypeError, ParameterError
-        If a parameter is of the wrong type or out of range.
+        If a parameter is of the wrong type or out of range, or a `spark_profile` is asked
+        of Gaussian vectors.
 
     Notes
     -----
     The scheme is that of Spark ML's class of the same name, bit for bit, after Datar,
     Immorlica, Indyk and Mirrokni, "Locality-sensitive hashing scheme based on p-stable
-    distributions", 2004.
+    distributions", 2004, which ``projection="gaussian"`` follows to the letter.
 
     Examples
     --------
@@ -93,7 +98,14 @@ class BucketedRandomProjectionLSH:
     [(0, 0.09999999999999998)]
     """
 
-    __slots__ = ("_bucket_length", "_num_hash_tables", "_seed", "_spark_profile")
+    __slots__ = (
+        "_bucket_length",
+        "_num_hash_tables",
+        "_num_hashes_per_table",
+        "_projection",
+        "_seed",
+        "_spark_profile",
+    )
 
     def __init__(
         self,
@@ -102,15 +114,49 @@ class BucketedRandomProjectionLSH:
         seed: int = 42,
         *,
         spark_profile: SparkProfile = "java11",
+        num_hashes_per_table: int = 1,
+        projection: Projection = "spark",
     ) -> None:
-        # A model of one dimension costs nothing and checks everything.
-        _, width, tables, number = _new_core(
-            bucket_length, num_hash_tables, seed, 1, spark_profile
-        )
-        self._bucket_length = width
-        self._num_hash_tables = tables
-        self._seed = number
+        self._bucket_length = as_real(bucket_length, "bucket_length")
+        self._num_hash_tables = as_count(num_hash_tables, "num_hash_tables", 1)
+        self._seed = as_count(seed, "seed", -(2**63))
+        if self._seed >= 2**63:
+            raise ParameterError(f"seed must fit in int64, got {seed}")
         self._spark_profile = spark_profile
+        self._num_hashes_per_table = as_count(
+            num_hashes_per_table, "num_hashes_per_table", 1
+        )
+        self._projection = projection
+        self._draw(1)  # a model of one dimension costs nothing and checks everything
+
+    def _draw(self, dim: int) -> "_core.Model":
+        """Check what is yet to be checked and draw the hash functions."""
+        profile = _as_choice(self._spark_profile, "spark_profile", _PROFILES)
+        projection = _as_choice(self._projection, "projection", _PROJECTIONS)
+        if projection != 0 and profile != 0:
+            raise ParameterError(
+                f"spark_profile={self._spark_profile!r} is about Spark's unit vectors; "
+                f"projection={self._projection!r} has none: leave spark_profile out"
+            )
+        most = 2**63 - 1
+        return _core.model_new(
+            self._bucket_length,
+            min(self._num_hash_tables, most),
+            self._seed,
+            min(dim, most),
+            profile,
+            min(self._num_hashes_per_table, most),
+            projection,
+        )
+
+    def _options(self) -> dict[str, Any]:
+        """Those of the keyword-only parameters that are not the default."""
+        options = {
+            "spark_profile": (self._spark_profile, "java11"),
+            "num_hashes_per_table": (self._num_hashes_per_table, 1),
+            "projection": (self._projection, "spark"),
+        }
+        return {name: value for name, (value, usual) in options.items() if value != usual}
 
     @property
     def bucket_length(self) -> float:
@@ -132,8 +178,25 @@ class BucketedRandomProjectionLSH:
         """Which JVM's rounding the unit vectors follow."""
         return self._spark_profile
 
+    @property
+    def num_hashes_per_table(self) -> int:
+        """Hashes of a table, all of which must agree for it to collide."""
+        return self._num_hashes_per_table
+
+    @property
+    def projection(self) -> Projection:
+        """Whose vectors: Spark's, or Gaussian ones with offsets."""
+        return self._projection
+
     def __repr__(self) -> str:
-        return f"BucketedRandomProjectionLSH({_parameters(self)})"
+        return f"BucketedRandomProjectionLSH({self._parameters()})"
+
+    def _parameters(self) -> str:
+        return (
+            f"bucket_length={self._bucket_length}, "
+            f"num_hash_tables={self._num_hash_tables}, seed={self._seed}"
+            + "".join(f", {name}={value!r}" for name, value in self._options().items())
+        )
 
     def fit(self, vectors: ArrayLike) -> "BucketedRandomProjectionLSHModel":
         """Make a model for vectors like these: only their dimension is read.
@@ -160,39 +223,28 @@ class BucketedRandomProjectionLSH:
         Raises
         ------
         InputTypeError, ParameterError
-            If `dim` is not a whole number of at least 1, or num_hash_tables x dim passes
-            2**26.
+            If `dim` is not a whole number of at least 1, or num_hash_tables x
+            num_hashes_per_table x dim passes 2**26.
         """
         return BucketedRandomProjectionLSHModel(
             self._bucket_length,
             self._num_hash_tables,
             self._seed,
             dim,
-            spark_profile=self._spark_profile,
+            **self._options(),
         )
 
 
-def _parameters(
-    of: "BucketedRandomProjectionLSH | BucketedRandomProjectionLSHModel",
-) -> str:
-    profile = of.spark_profile
-    return (
-        f"bucket_length={of.bucket_length}, num_hash_tables={of.num_hash_tables}, "
-        f"seed={of.seed}"
-        + (f", spark_profile={profile!r}" if profile != "java11" else "")
-    )
-
-
-class BucketedRandomProjectionLSHModel:
-    """Unit vectors and bucket length: what hashes vectors and decides who is a candidate.
+class BucketedRandomProjectionLSHModel(ModelJoins):
+    """Hash functions: what gives vectors their buckets and decides who is a candidate.
 
     A model holds no data and never changes; any number of threads may use one.  It
-    pickles to its parameters alone.  It answers for any vectors of its dimension, not
-    only those passed to ``fit``.
+    pickles to its parameters alone, one loaded from Spark with its vectors.  It answers
+    for any vectors of its dimension, not only those passed to ``fit``.
 
     Parameters
     ----------
-    bucket_length, num_hash_tables, seed, spark_profile
+    bucket_length, num_hash_tables, seed, spark_profile, num_hashes_per_table, projection
         As in :class:`BucketedRandomProjectionLSH`.
     dim : int
         Dimension of the vectors, at least 1.
@@ -201,9 +253,11 @@ class BucketedRandomProjectionLSHModel:
     ------
     InputTypeError, ParameterError
         If a parameter is of the wrong type or out of range.
+    OldPickleError
+        If it is a pickle of fast-lsh-ann 0.1.1 that makes the model.
     """
 
-    __slots__ = ("_core", "_dim", "_lsh", "_vectors")
+    __slots__ = ("_core", "_dim", "_drawn", "_functions", "_lsh")
 
     def __init__(
         self,
@@ -213,15 +267,98 @@ class BucketedRandomProjectionLSHModel:
         dim: int = 128,
         *,
         spark_profile: SparkProfile = "java11",
+        num_hashes_per_table: int = 1,
+        projection: Projection = "spark",
     ) -> None:
+        if called_by_unpickler():
+            raise old_pickle_error(bucket_length, num_hash_tables, seed, dim)
         self._dim = as_count(dim, "dim", 1)
         self._lsh = BucketedRandomProjectionLSH(
-            bucket_length, num_hash_tables, seed, spark_profile=spark_profile
+            bucket_length,
+            num_hash_tables,
+            seed,
+            spark_profile=spark_profile,
+            num_hashes_per_table=num_hashes_per_table,
+            projection=projection,
         )
-        self._core = _new_core(
-            bucket_length, num_hash_tables, seed, self._dim, spark_profile
-        )[0]
-        self._vectors: NDArray[np.float64] | None = None
+        self._core = self._lsh._draw(self._dim)
+        self._drawn = True
+        self._functions: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+
+    @classmethod
+    def from_spark(
+        cls, path: str | os.PathLike[str]
+    ) -> "BucketedRandomProjectionLSHModel":
+        """Load a model that Spark saved, with the vectors that Spark drew.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The folder of a ``BucketedRandomProjectionLSHModel``, or its ``file:`` URI.
+
+        Returns
+        -------
+        BucketedRandomProjectionLSHModel
+            With Spark's `bucket_length`, `num_hash_tables` and `random_vectors`, to the
+            bit.  Its `seed` and `spark_profile` are None: Spark saves them with the
+            estimator only.  Column names have no meaning here and are left.
+
+        Raises
+        ------
+        SparkModelNotFoundError
+            If there is no such folder.
+        SparkModelError
+            If it is not such a model as Spark saves it; the message says what is wrong.
+        ParameterError, InputTypeError, InvalidVectorError
+            If the bucket length is out of range, a vector is not finite, or `path` is
+            the URI of another file system, or no path.
+        MissingDependencyError
+            If pyarrow is not installed.
+
+        See Also
+        --------
+        to_spark : The way back.
+        """
+        from fast_lsh_ann._spark import read_model
+
+        return _restore_given(*read_model(path))
+
+    def to_spark(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write a folder that Spark loads as a ``BucketedRandomProjectionLSHModel``.
+
+        Spark 3 and 4 load it with ``BucketedRandomProjectionLSHModel.load(path)``.  In
+        Spark its ``inputCol`` is "features" and its ``outputCol`` "hashes", until its
+        setters change them.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The folder to make, or its ``file:`` URI; parents are made too.  It appears
+            whole, under its name, or not at all.
+        overwrite : bool
+            Replace a model of this kind; anything else at `path` is refused.
+
+        Raises
+        ------
+        SparkModelExistsError
+            If there is something at `path`, and it may not be replaced.
+        OSError
+            If the folder cannot be written; what was there is still there.
+        ParameterError, InputTypeError
+            If Spark has no such model (Gaussian projections, several hashes per table),
+            or `path` is the URI of another file system, or no path.
+        MissingDependencyError
+            If pyarrow is not installed.
+        """
+        from fast_lsh_ann._spark import write_model
+
+        if self.projection != "spark" or self.num_hashes_per_table != 1:
+            raise ParameterError(
+                f"Spark has no projection={self.projection!r} with "
+                f"num_hashes_per_table={self.num_hashes_per_table}: only models with "
+                f"projection='spark' and one hash per table go there"
+            )
+        write_model(path, self.bucket_length, self.random_vectors, overwrite=overwrite)
 
     @property
     def bucket_length(self) -> float:
@@ -234,14 +371,24 @@ class BucketedRandomProjectionLSHModel:
         return self._lsh.num_hash_tables
 
     @property
-    def seed(self) -> int:
-        """Seed of the generator."""
-        return self._lsh.seed
+    def seed(self) -> int | None:
+        """Seed of the generator; None for a model whose vectors came from Spark."""
+        return self._lsh.seed if self._drawn else None
 
     @property
-    def spark_profile(self) -> SparkProfile:
-        """Which JVM's rounding the unit vectors follow."""
-        return self._lsh.spark_profile
+    def spark_profile(self) -> SparkProfile | None:
+        """Which JVM's rounding the unit vectors follow; None as for `seed`."""
+        return self._lsh.spark_profile if self._drawn else None
+
+    @property
+    def num_hashes_per_table(self) -> int:
+        """Hashes of a table, all of which must agree for it to collide."""
+        return self._lsh.num_hashes_per_table
+
+    @property
+    def projection(self) -> Projection:
+        """Whose vectors: Spark's, or Gaussian ones with offsets."""
+        return self._lsh.projection
 
     @property
     def dim(self) -> int:
@@ -249,28 +396,62 @@ class BucketedRandomProjectionLSHModel:
         return self._dim
 
     @property
-    def random_vectors(self) -> NDArray[np.float64]:
-        """Unit vectors, read-only, [num_hash_tables, dim]: Spark's randUnitVectors."""
-        if self._vectors is None:
-            vectors = np.empty((self.num_hash_tables, self._dim))
-            _core.model_vectors(self._core, vectors)
-            vectors.flags.writeable = False
-            self._vectors = vectors
-        return self._vectors
+    def _hash_shape(self) -> tuple[int, ...]:
+        """Shape of a row's buckets: a table of one hash needs no axis for it."""
+        hashes = self.num_hashes_per_table
+        return (self.num_hash_tables,) + ((hashes,) if hashes > 1 else ())
 
-    def __repr__(self) -> str:
-        return (
-            f"BucketedRandomProjectionLSHModel({_parameters(self._lsh)}, dim={self._dim})"
+    def _read_functions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        if self._functions is None:
+            vectors = np.empty((*self._hash_shape, self._dim))
+            offsets = np.empty(self._hash_shape)
+            _core.model_functions(self._core, vectors, offsets)
+            vectors.flags.writeable = offsets.flags.writeable = False
+            self._functions = vectors, offsets
+        return self._functions
+
+    @property
+    def random_vectors(self) -> NDArray[np.float64]:
+        """Vectors projected on, read-only, [num_hash_tables, dim].
+
+        Of unit length, Spark's randUnitVectors; or standard normal.  With several hashes
+        per table [num_hash_tables, num_hashes_per_table, dim].
+        """
+        return self._read_functions()[0]
+
+    @property
+    def offsets(self) -> NDArray[np.float64]:
+        """What is added to projections, read-only, [num_hash_tables].
+
+        0 in Spark's scheme, else in [0, bucket_length).  With several hashes per table
+        [num_hash_tables, num_hashes_per_table].
+        """
+        return self._read_functions()[1]
+
+    def _hashes_as(self, other: "BucketedRandomProjectionLSHModel") -> bool:
+        """Whether a bucket means the same in both models."""
+        return repr(self) == repr(other) and (
+            self._drawn or np.array_equal(self.random_vectors, other.random_vectors)
         )
 
+    def __repr__(self) -> str:
+        parameters = self._lsh._parameters()
+        if not self._drawn:
+            parameters = (
+                f"bucket_length={self.bucket_length}, "
+                f"num_hash_tables={self.num_hash_tables}, vectors from Spark"
+            )
+        return f"BucketedRandomProjectionLSHModel({parameters}, dim={self._dim})"
+
     def __reduce__(self) -> tuple[Any, ...]:
+        if not self._drawn:
+            return _restore_given, (self.bucket_length, self.random_vectors)
         parameters = (self.bucket_length, self.num_hash_tables, self.seed, self._dim)
-        if self.spark_profile == "java11":
-            return BucketedRandomProjectionLSHModel, parameters
-        return _restore, (*parameters, self.spark_profile)
+        options = self._lsh._options()
+        return _restore, (*parameters, options) if options else parameters
 
     def transform(self, vectors: ArrayLike) -> NDArray[np.int64]:
-        """Compute the bucket of every row in every hash table.
+        """Compute the bucket of every row by every hash.
 
         Parameters
         ----------
@@ -280,8 +461,9 @@ class BucketedRandomProjectionLSHModel:
         Returns
         -------
         ndarray of int64, [n, num_hash_tables]
-            ``floor(x . r_t / bucket_length)``, the dot product a sequential chain of
-            fused multiply-adds in double, as Spark 3.2 and later compute it.
+            ``floor((x . r + offset) / bucket_length)``, the dot product a sequential
+            chain of fused multiply-adds in double, as Spark 3.2 and later compute it.
+            With several hashes per table [n, num_hash_tables, num_hashes_per_table].
 
         Raises
         ------
@@ -294,10 +476,10 @@ class BucketedRandomProjectionLSHModel:
 
         Notes
         -----
-        O(n dim num_hash_tables) multiply-adds.
+        O(n dim num_hash_tables num_hashes_per_table) multiply-adds.
         """
         rows = as_rows(vectors, "vectors", self._dim)
-        buckets = np.empty((len(rows), self.num_hash_tables), dtype=np.int64)
+        buckets = np.empty((len(rows), *self._hash_shape), dtype=np.int64)
         _core.model_hash(self._core, rows, 0, buckets, None, "vectors")
         return buckets
 
@@ -396,60 +578,13 @@ class BucketedRandomProjectionLSHModel:
         )
         return list(found)
 
-    def approx_similarity_join(
-        self,
-        vectors_a: ArrayLike,
-        vectors_b: ArrayLike,
-        threshold: float,
-        *,
-        min_collisions: int = 1,
-        strict: bool = False,
-        self_pairs: Literal["all", "upper"] = "all",
-        progress: Progress = False,
-    ) -> list[tuple[int, int, float]]:
-        """Find all candidate pairs within a distance.
-
-        Parameters
-        ----------
-        vectors_a, vectors_b : array_like, [n, dim] and [m, dim]
-            Left and right rows; the same array twice is a self-join.
-        threshold : float
-            At least 0; pairs with ``distance <= threshold`` are kept.
-        min_collisions : int
-            Hash tables in which a candidate pair shares its bucket.
-        strict : bool
-            Keep ``distance < threshold`` instead, as Spark does.
-        self_pairs : {"all", "upper"}
-            In a self-join: all ordered pairs, (i, i) too, as Spark does; or i < j only.
-        progress : bool or callable
-            True for a bar after two seconds, or a function of (done, total).
-
-        Returns
-        -------
-        list of (int, int, float)
-            Left row, right row, Euclidean distance, by (left, right), each pair once.
-
-        Raises
-        ------
-        InputTypeError, DimensionError, InvalidVectorError, BucketRangeError
-            If either side is not finite numbers of the model's dimension.
-        ParameterError
-            If `threshold`, `min_collisions` or `self_pairs` is out of range.
-        OutOfMemoryError
-            If the pairs do not fit in memory.
-        """
-        same = vectors_a is vectors_b
-        limit = as_threshold(threshold)
-        needed = as_min_collisions(min_collisions, self.num_hash_tables)
-        upper = as_upper(self_pairs, same)
-        left = as_rows(vectors_a, "vectors_a", self._dim)
-        right = None if same else as_rows(vectors_b, "vectors_b", self._dim)
-        terms = JoinTerms(limit, needed, strict, upper)
-        names = ("vectors_a", "vectors_b")
-        return join_rows(self._core, left, right, terms, progress, names)[:]
-
     def index(
-        self, vectors: ArrayLike, ids: ArrayLike | None = None, *, copy: bool = False
+        self,
+        vectors: ArrayLike,
+        ids: ArrayLike | None = None,
+        *,
+        copy: bool = False,
+        on_invalid: OnInvalid = "raise",
     ) -> LSHIndex:
         """Check rows once and keep them for repeated searches.
 
@@ -458,19 +593,25 @@ class BucketedRandomProjectionLSHModel:
         vectors : array_like, [n, dim]
             Any real numeric type.  The index keeps a reference; the rows must not change.
         ids : array_like, [n], optional
-            Integers or strings that :attr:`Neighbors.ids` gives back.
+            Integers, strings or other objects that :attr:`Neighbors.ids` gives back.
         copy : bool
             Keep a copy instead of a reference.
+        on_invalid : {"raise", "skip"}
+            What to do with rows that hold NaN or infinity: raise, or leave them out of
+            every answer (:attr:`LSHIndex.skipped` has their numbers).  Skipping copies
+            the rows if there are such.
 
         Raises
         ------
         InputTypeError, DimensionError, InvalidVectorError, BucketRangeError
             If `vectors` is not finite numbers of the model's dimension, or `ids` does not
             fit it.
+        ParameterError
+            If `on_invalid` is neither.
         """
         if not isinstance(copy, bool):
             raise InputTypeError(f"copy must be True or False, got {copy!r}")
-        return LSHIndex(self, vectors, ids, copy=copy)
+        return LSHIndex(self, vectors, ids, copy=copy, on_invalid=on_invalid)
 
 
 def _restore(
@@ -478,9 +619,25 @@ def _restore(
     num_hash_tables: int,
     seed: int,
     dim: int,
-    spark_profile: SparkProfile,
+    options: dict[str, Any] | None = None,
 ) -> BucketedRandomProjectionLSHModel:
-    """Rebuild a pickled model whose profile is not the default."""
+    """Rebuild a pickled model; options are the parameters that are not the default."""
     return BucketedRandomProjectionLSHModel(
-        bucket_length, num_hash_tables, seed, dim, spark_profile=spark_profile
+        bucket_length, num_hash_tables, seed, dim, **(options or {})
     )
+
+
+_restore.__module__ = "fast_lsh_ann"  # pickles name it there, in fewer bytes
+
+
+def _restore_given(
+    bucket_length: float, vectors: NDArray[np.float64]
+) -> BucketedRandomProjectionLSHModel:
+    """Make a model of given vectors, [num_hash_tables, dim]."""
+    model = BucketedRandomProjectionLSHModel.__new__(BucketedRandomProjectionLSHModel)
+    model._lsh = BucketedRandomProjectionLSH(bucket_length, len(vectors))
+    model._dim = vectors.shape[1]
+    model._core = _core.model_given(model.bucket_length, len(vectors), vectors)
+    model._drawn = False
+    model._functions = None
+    return model

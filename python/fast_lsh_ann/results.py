@@ -34,8 +34,8 @@ class Neighbors:
     counts : ndarray of int64, [queries]
         Neighbors found: fewer than `width` when a query has fewer candidates.
     ids : ndarray or None, [queries, width]
-        The index's ids of the neighbors, past the last -1 (None where ids are not
-        integers); None when the index has none.
+        The index's ids of the neighbors, past the last -1 (None for ids that int64
+        cannot hold); None when the index has none.
     """
 
     __slots__ = ("counts", "distances", "ids", "indices")

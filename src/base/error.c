@@ -16,6 +16,7 @@ static const char *const status_names[FLA_STATUS_END] = {
     [FLA_ERR_SIMD] = "FLA_ERR_SIMD",
     [FLA_ERR_ARROW] = "FLA_ERR_ARROW",
     [FLA_ERR_SINK] = "FLA_ERR_SINK",
+    [FLA_ERR_TYPE] = "FLA_ERR_TYPE",
 };
 
 const char *fla_status_name(fla_status status)

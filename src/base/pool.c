@@ -106,7 +106,7 @@ static void ask_caller(fla_job *job)
     if (now - run->polled_ns < POLL_NS)
         return;
     run->polled_ns = now;
-    if (call->progress != NULL)
+    if (call->progress != NULL && run->total > 0)
         call->progress(call->arg, run->done + atomic_load(&job->done), run->total);
     if (call->cancelled != NULL && call->cancelled(call->arg))
         fla_job_fail(job, FLA_ERR_CANCELLED);

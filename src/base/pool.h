@@ -27,7 +27,8 @@ typedef void fla_task(fla_job *job, void *arg, size_t task, unsigned worker);
 /* A public call as it runs, job after job: its callbacks and how far it has come. */
 typedef struct fla_run {
     const fla_call *call; /* may be NULL */
-    uint64_t done, total; /* units before the next job, and in all; for progress */
+    uint64_t done, total; /* units before the next job, and in all; for progress, which
+                             is reported unless total is 0 */
     uint64_t polled_ns;   /* when the callbacks were asked last */
 } fla_run;
 

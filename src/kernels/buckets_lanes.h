@@ -56,19 +56,19 @@ static void narrow_f64(const void *const rows[FLA_GROUP], size_t dim, float *gro
     FLA_NARROW(double, vf_loadu_f64, load_f64)
 }
 
-/* What a register block of the bucket kernel works on: its row vectors and its tables. */
+/* What a register block of the bucket kernel works on: row vectors and functions. */
 typedef struct bucket_block {
     const fla_narrow *narrow;
     const float *rows;  /* the first vector's; the others' follow as in a group */
     const float *norms; /* the first vector's */
-    size_t first;       /* table */
-    int64_t *buckets;   /* the first group's of the first table */
+    size_t first;       /* function */
+    int64_t *buckets;   /* the first group's of the first function */
     uint16_t *unsure;   /* the same */
     fetching ahead;
 } bucket_block;
 
-/* Buckets of r row vectors, whole groups, in n tables. */
-INLINE uint64_t bucket_tables(bucket_block *block, size_t r, size_t n)
+/* Buckets of r row vectors, whole groups, by n functions. */
+INLINE uint64_t bucket_functions(bucket_block *block, size_t r, size_t n)
 {
     const fla_narrow *narrow = block->narrow;
     const vf least = vf_set1(narrow->least);
@@ -77,17 +77,20 @@ INLINE uint64_t bucket_tables(bucket_block *block, size_t r, size_t n)
     multiply_rows(block->rows, narrow->dim, narrow->vectors + block->first * narrow->dim,
                   n, r, &block->ahead, y);
     UNROLL
-    for (size_t t = 0; t < n; t++) {
-        const vf tolerance = vf_set1(narrow->tolerances[block->first + t]);
+    for (size_t f = 0; f < n; f++) {
+        const vf tolerance = vf_set1(narrow->tolerances[block->first + f]);
+        const vf offset = vf_set1(narrow->offsets[block->first + f]);
         uint64_t unsure = 0;
         UNROLL
         for (size_t i = 0; i < r; i++) {
-            const size_t at = i / GROUP_F * narrow->tables + t; /* group and table */
+            const size_t at =
+                i / GROUP_F * narrow->functions + f; /* group and function */
             const size_t lane = i % GROUP_F * F_LANES;
             const vf norm = vf_loadu(block->norms + i * F_LANES);
             const vf slack = vf_fma(norm, tolerance, least);
-            const vf low = vf_floor(vf_sub(y[t][i], slack));
-            const vf high = vf_floor(vf_add(y[t][i], slack));
+            const vf placed = vf_add(y[f][i], offset);
+            const vf low = vf_floor(vf_sub(placed, slack));
+            const vf high = vf_floor(vf_add(placed, slack));
             vi_store_wide(block->buckets + at * FLA_GROUP + lane, vi_from_f(low));
             unsure |= vf_not_equal(low, high) << lane;
             if (lane + F_LANES == FLA_GROUP) {
@@ -103,19 +106,19 @@ INLINE uint64_t bucket_tables(bucket_block *block, size_t r, size_t n)
     return any;
 }
 
-/* The tables left over, n of them, as one register block. */
+/* The functions left over, n of them, as one register block. */
 #define FLA_BUCKETS_LEFT(n) \
     case n:                 \
-        return any | bucket_tables(block, r, n);
+        return any | bucket_functions(block, r, n);
 
-/* Buckets of r row vectors, whole groups, in every table. */
+/* Buckets of r row vectors, whole groups, by every function. */
 INLINE uint64_t bucket_rows(bucket_block *block, size_t r)
 {
-    const size_t tables = block->narrow->tables;
+    const size_t functions = block->narrow->functions;
     uint64_t any = 0;
-    while (block->first + VECTORS <= tables)
-        any |= bucket_tables(block, r, VECTORS);
-    switch (tables - block->first) {
+    while (block->first + VECTORS <= functions)
+        any |= bucket_functions(block, r, VECTORS);
+    switch (functions - block->first) {
         FLA_VECTORS_LEFT(FLA_BUCKETS_LEFT)
         default:
             return any;
@@ -127,13 +130,13 @@ static uint32_t bucket(const fla_narrow *narrow, const float *groups, const floa
                        int64_t *buckets, uint16_t *unsure)
 {
     enum { TOGETHER = ROWS_P / GROUP_F }; /* groups of a register block */
-    const size_t dim = narrow->dim, tables = narrow->tables;
-    const size_t runs = ((n_groups - 1) / TOGETHER + 1) * ((tables - 1) / VECTORS + 1) *
-                        ((dim - 1) / FLA_RUN + 1);
+    const size_t dim = narrow->dim, functions = narrow->functions;
+    const size_t runs = ((n_groups - 1) / TOGETHER + 1) *
+                        ((functions - 1) / VECTORS + 1) * ((dim - 1) / FLA_RUN + 1);
     fetching fetched = {ahead, ahead_bytes / runs};
     uint64_t any = 0;
     for (size_t g = 0; g < n_groups; g += TOGETHER) {
-        const size_t at = g * tables;
+        const size_t at = g * functions;
         bucket_block block = {.narrow = narrow,
                               .rows = groups + g * dim * FLA_GROUP,
                               .norms = norms + g * FLA_GROUP,
@@ -147,22 +150,22 @@ static uint32_t bucket(const fla_narrow *narrow, const float *groups, const floa
     return (uint32_t)any;
 }
 
-static void lay_out(const int64_t *buckets, size_t tables, size_t n, int64_t *out)
+static void lay_out(const int64_t *buckets, size_t functions, size_t n, int64_t *out)
 {
-    const size_t whole = n == FLA_GROUP ? tables - tables % D_LANES : 0;
+    const size_t whole = n == FLA_GROUP ? functions - functions % D_LANES : 0;
     for (size_t first = 0; first < FLA_GROUP && whole != 0; first += D_LANES) {
-        for (size_t t = 0; t < whole; t += D_LANES) {
+        for (size_t f = 0; f < whole; f += D_LANES) {
             vd block[D_LANES];
             UNROLL
             for (size_t i = 0; i < D_LANES; i++)
-                block[i] = vl_load(buckets + (t + i) * FLA_GROUP + first);
+                block[i] = vl_load(buckets + (f + i) * FLA_GROUP + first);
             vd_transpose(block);
             UNROLL
             for (size_t i = 0; i < D_LANES; i++)
-                vl_storeu(out + (first + i) * tables + t, block[i]);
+                vl_storeu(out + (first + i) * functions + f, block[i]);
         }
     }
-    lay_out_from(buckets, tables, whole, n, out);
+    lay_out_from(buckets, functions, whole, n, out);
 }
 
 #endif

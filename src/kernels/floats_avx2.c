@@ -5,7 +5,7 @@
 #include <immintrin.h>
 #include <math.h>
 
-enum { F_LANES = 8, D_LANES = 4, QUERIES = 4, ROWS_F = 2, TABLES = 2 };
+enum { F_LANES = 8, D_LANES = 4, QUERIES = 4, ROWS_F = 2, FUNCTIONS = 2 };
 enum { VECTORS = 6, ROWS_P = 2 };
 
 typedef __m256 vf;
@@ -217,7 +217,7 @@ static inline void vd_transpose(vd b[4])
     b[3] = _mm256_permute2f128_pd(t1, t3, 0x31);
 }
 
-#define FLA_TABLES_LEFT(each) each(1)
+#define FLA_FUNCTIONS_LEFT(each) each(1)
 #define FLA_VECTORS_LEFT(each) each(5) each(4) each(3) each(2) each(1)
 
 #include "kernels/floats_lanes.h"

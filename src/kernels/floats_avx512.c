@@ -5,7 +5,7 @@
 #include <immintrin.h>
 #include <math.h>
 
-enum { F_LANES = 16, D_LANES = 8, QUERIES = 4, ROWS_F = 4, TABLES = 8 };
+enum { F_LANES = 16, D_LANES = 8, QUERIES = 4, ROWS_F = 4, FUNCTIONS = 8 };
 enum { VECTORS = 8, ROWS_P = 2 };
 
 typedef __m512 vf;
@@ -206,8 +206,8 @@ static inline void vd_transpose(vd b[8])
     }
 }
 
-#define FLA_TABLES_LEFT(each) each(7) each(6) each(5) each(4) each(3) each(2) each(1)
-#define FLA_VECTORS_LEFT FLA_TABLES_LEFT
+#define FLA_FUNCTIONS_LEFT(each) each(7) each(6) each(5) each(4) each(3) each(2) each(1)
+#define FLA_VECTORS_LEFT FLA_FUNCTIONS_LEFT
 
 #include "kernels/floats_lanes.h"
 

@@ -9,7 +9,7 @@
  *                    are _load and _store, at any address _loadu and _storeu
  *   QUERIES, ROWS_F  queries and row vectors of one register block of the filter
  *   VECTORS, ROWS_P  vectors and row vectors of one register block of products
- *   TABLES           hash tables of one register block of the projection
+ *   FUNCTIONS        hash functions of one register block of the projection
  *
  * The blocks are sized so that accumulators, one row vector set and temporaries fit in
  * the register file; loops over them have constant bounds and unroll completely.
@@ -352,16 +352,17 @@ static void filter(const float *tile, size_t dim, const float *queries, size_t n
 
 /* ---- the projection -------------------------------------------------------------- */
 
-/* n hash tables; each of the GROUP_D x n lanes vectors is one chain of fused steps. */
-INLINE void project_tables(const double *group, size_t dim, const double *vectors,
-                           size_t n, double reciprocal, double *buckets)
+/* n functions; each of the GROUP_D x n lanes vectors is one chain of fused steps. */
+INLINE void project_functions(const double *group, size_t dim, const double *vectors,
+                              const double *offsets, size_t n, double reciprocal,
+                              double *buckets)
 {
-    vd sum[TABLES][GROUP_D];
+    vd sum[FUNCTIONS][GROUP_D];
     UNROLL
-    for (size_t t = 0; t < n; t++) {
+    for (size_t f = 0; f < n; f++) {
         UNROLL
         for (size_t v = 0; v < GROUP_D; v++)
-            sum[t][v] = vd_zero();
+            sum[f][v] = vd_zero();
     }
     for (size_t j = 0; j < dim; j++) {
         vd x[GROUP_D];
@@ -369,38 +370,41 @@ INLINE void project_tables(const double *group, size_t dim, const double *vector
         for (size_t v = 0; v < GROUP_D; v++)
             x[v] = vd_load(group + j * FLA_GROUP + v * D_LANES);
         UNROLL
-        for (size_t t = 0; t < n; t++) {
-            const vd vector = vd_set1(vectors[t * dim + j]);
+        for (size_t f = 0; f < n; f++) {
+            const vd vector = vd_set1(vectors[f * dim + j]);
             UNROLL
             for (size_t v = 0; v < GROUP_D; v++)
-                sum[t][v] = vd_fma(x[v], vector, sum[t][v]);
+                sum[f][v] = vd_fma(x[v], vector, sum[f][v]);
         }
     }
     UNROLL
-    for (size_t t = 0; t < n; t++) {
+    for (size_t f = 0; f < n; f++) {
         UNROLL
-        for (size_t v = 0; v < GROUP_D; v++)
-            vd_store(buckets + t * FLA_GROUP + v * D_LANES,
-                     vd_floor(vd_mul(vd_set1(reciprocal), sum[t][v])));
+        for (size_t v = 0; v < GROUP_D; v++) {
+            const vd placed = vd_add(sum[f][v], vd_set1(offsets[f]));
+            vd_store(buckets + f * FLA_GROUP + v * D_LANES,
+                     vd_floor(vd_mul(vd_set1(reciprocal), placed)));
+        }
     }
 }
 
-/* The tables left over, n of them, as one register block. */
-#define FLA_PROJECT_LEFT(n)                                          \
-    case n:                                                          \
-        project_tables(group, dim, vectors + t * dim, n, reciprocal, \
-                       buckets + t * FLA_GROUP);                     \
+/* The functions left over, n of them, as one register block. */
+#define FLA_PROJECT_LEFT(n)                                                          \
+    case n:                                                                          \
+        project_functions(group, dim, vectors + f * dim, offsets + f, n, reciprocal, \
+                          buckets + f * FLA_GROUP);                                  \
         break;
 
-static void project(const double *group, size_t dim, const double *vectors, size_t tables,
-                    double reciprocal, double *buckets)
+static void project(const double *group, size_t dim, const double *vectors,
+                    const double *offsets, size_t functions, double reciprocal,
+                    double *buckets)
 {
-    size_t t = 0;
-    for (; t + TABLES <= tables; t += TABLES)
-        project_tables(group, dim, vectors + t * dim, TABLES, reciprocal,
-                       buckets + t * FLA_GROUP);
-    switch (tables - t) {
-        FLA_TABLES_LEFT(FLA_PROJECT_LEFT)
+    size_t f = 0;
+    for (; f + FUNCTIONS <= functions; f += FUNCTIONS)
+        project_functions(group, dim, vectors + f * dim, offsets + f, FUNCTIONS,
+                          reciprocal, buckets + f * FLA_GROUP);
+    switch (functions - f) {
+        FLA_FUNCTIONS_LEFT(FLA_PROJECT_LEFT)
         default:
             break;
     }

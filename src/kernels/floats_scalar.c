@@ -132,17 +132,18 @@ static void filter(const float *tile, size_t dim, const float *queries, size_t n
     }
 }
 
-static void project(const double *group, size_t dim, const double *vectors, size_t tables,
-                    double reciprocal, double *buckets)
+static void project(const double *group, size_t dim, const double *vectors,
+                    const double *offsets, size_t functions, double reciprocal,
+                    double *buckets)
 {
-    for (size_t t = 0; t < tables; t++) {
-        const double *vector = vectors + t * dim;
+    for (size_t f = 0; f < functions; f++) {
+        const double *vector = vectors + f * dim;
         double sum[FLA_GROUP] = {0};
         for (size_t j = 0; j < dim; j++)
             for (size_t i = 0; i < FLA_GROUP; i++)
                 sum[i] = fma(group[j * FLA_GROUP + i], vector[j], sum[i]);
         for (size_t i = 0; i < FLA_GROUP; i++)
-            buckets[t * FLA_GROUP + i] = floor(reciprocal * sum[i]);
+            buckets[f * FLA_GROUP + i] = floor(reciprocal * (sum[i] + offsets[f]));
     }
 }
 
@@ -176,16 +177,17 @@ static uint32_t bucket(const fla_narrow *narrow, const float *groups, const floa
 {
     (void)ahead;
     (void)ahead_bytes;
-    const size_t tables = narrow->tables, dim = narrow->dim;
+    const size_t dim = narrow->dim;
     uint32_t any = 0;
     for (size_t g = 0; g < n_groups; g++, norms += FLA_GROUP) {
-        for (size_t t = 0; t < tables; t++, buckets += FLA_GROUP, unsure++) {
+        for (size_t f = 0; f < narrow->functions; f++, buckets += FLA_GROUP, unsure++) {
             float y[FLA_GROUP];
             uint32_t set = 0;
-            multiply(groups + g * dim * FLA_GROUP, dim, narrow->vectors + t * dim, 1, y);
+            multiply(groups + g * dim * FLA_GROUP, dim, narrow->vectors + f * dim, 1, y);
             for (size_t i = 0; i < FLA_GROUP; i++) {
-                const float slack = norms[i] * narrow->tolerances[t] + narrow->least;
-                const float low = floorf(y[i] - slack), high = floorf(y[i] + slack);
+                const float slack = norms[i] * narrow->tolerances[f] + narrow->least;
+                const float placed = y[i] + narrow->offsets[f];
+                const float low = floorf(placed - slack), high = floorf(placed + slack);
                 buckets[i] = (int64_t)low;
                 set |= (uint32_t)(low != high) << i;
             }
@@ -196,9 +198,9 @@ static uint32_t bucket(const fla_narrow *narrow, const float *groups, const floa
     return any;
 }
 
-static void lay_out(const int64_t *buckets, size_t tables, size_t n, int64_t *out)
+static void lay_out(const int64_t *buckets, size_t functions, size_t n, int64_t *out)
 {
-    lay_out_from(buckets, tables, 0, n, out);
+    lay_out_from(buckets, functions, 0, n, out);
 }
 
 #define FLA_DISTANCE(load_row, load_query)                                              \

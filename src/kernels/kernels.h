@@ -113,14 +113,16 @@ typedef void fla_distance_fn(const void *const rows[FLA_PAIRS],
 typedef double fla_estimate_fn(const void *row, const void *query, size_t dim);
 
 /*
- * Buckets of a packed float64 group in every hash table, as doubles:
- * floor(reciprocal * s), s = fma(row_j, vector_j, s) for j ascending from 0.0.
+ * Buckets of a packed float64 group by every hash function, as doubles:
+ * floor(reciprocal * (s + offset)), s = fma(row_j, vector_j, s) for j ascending from 0.0.
  *
- * vectors  [tables x dim].
- * buckets  [tables x 16], aligned.
+ * vectors  [functions x dim].
+ * offsets  [functions].
+ * buckets  [functions x 16], aligned.
  */
 typedef void fla_project_fn(const double *group, size_t dim, const double *vectors,
-                            size_t tables, double reciprocal, double *buckets);
+                            const double *offsets, size_t functions, double reciprocal,
+                            double *buckets);
 
 /* s of fla_project_fn for eight pairs of a row and a vector; pairs may repeat. */
 typedef void fla_chain_fn(const void *const rows[FLA_PAIRS],
@@ -139,9 +141,10 @@ typedef void fla_narrow_fn(const void *const rows[FLA_GROUP], size_t dim, float 
 
 /* What the bucket kernel projects on, and how far off its projections may be. */
 typedef struct fla_narrow {
-    size_t tables, dim;
-    float *vectors;    /* [tables x dim] */
-    float *tolerances; /* [tables] */
+    size_t functions, dim;
+    float *vectors;    /* [functions x dim] */
+    float *offsets;    /* [functions] */
+    float *tolerances; /* [functions] */
     float least;
 } fla_narrow;
 
@@ -150,15 +153,15 @@ typedef struct fla_narrow {
  *
  * The projection y of a row on a vector: the products over each run of FLA_RUN
  * coordinates are summed, j ascending, each rounded before it is added or fused; then the
- * runs' sums, in order.  The slack of a pair is norm * tolerance + least, fused or not.
- * The caller sees to |y| + slack < 2^30.
+ * runs' sums, in order; then the offset.  The slack of a pair is norm * tolerance +
+ * least, fused or not. The caller sees to |y| + slack < 2^30.
  *
  * groups   [n_groups x dim x 16], aligned.
  * norms    [n_groups x 16].
  * ahead    ahead_bytes of memory to be fetched towards the cache meanwhile: sums need
  *          none, and the memory would idle.
- * buckets  [n_groups x tables x 16], aligned: floor(y - slack).
- * unsure   [n_groups x tables]: bit r is set where row r's floor(y + slack) differs.
+ * buckets  [n_groups x functions x 16], aligned: floor(y - slack).
+ * unsure   [n_groups x functions]: bit r is set where row r's floor(y + slack) differs.
  *
  * Returns the union of unsure.
  */
@@ -167,10 +170,10 @@ typedef uint32_t fla_bucket_fn(const fla_narrow *narrow, const float *groups,
                                size_t ahead_bytes, int64_t *buckets, uint16_t *unsure);
 
 /*
- * Lay the buckets of the first n of 16 rows, [tables x 16] and aligned, out row by row:
- * out [n x tables].
+ * Lay the buckets of the first n of 16 rows, [functions x 16] and aligned, out row by
+ * row: out [n x functions].
  */
-typedef void fla_lay_out_fn(const int64_t *buckets, size_t tables, size_t n,
+typedef void fla_lay_out_fn(const int64_t *buckets, size_t functions, size_t n,
                             int64_t *out);
 
 /* The rows r (bit r) of a tile with buckets[r] == bucket.  buckets: [64], aligned. */

@@ -33,13 +33,13 @@ static inline double larger_magnitude(double peak, double value)
     return magnitude > peak ? magnitude : peak;
 }
 
-/* The tables from first on, one value after the other. */
-static inline void lay_out_from(const int64_t *buckets, size_t tables, size_t first,
+/* The functions from first on, one value after the other. */
+static inline void lay_out_from(const int64_t *buckets, size_t functions, size_t first,
                                 size_t n, int64_t *out)
 {
     for (size_t i = 0; i < n; i++)
-        for (size_t t = first; t < tables; t++)
-            out[i * tables + t] = buckets[t * FLA_GROUP + i];
+        for (size_t f = first; f < functions; f++)
+            out[i * functions + f] = buckets[f * FLA_GROUP + i];
 }
 
 /* Eight chains side by side, so that the processor overlaps them. */

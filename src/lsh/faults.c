@@ -1,4 +1,5 @@
-/* Naming what is wrong with rows, once a fast path has found that something is. */
+/* Telling good rows from bad, and naming what is wrong once a fast path has found that
+   something is. */
 #include "lsh/faults.h"
 
 #include <inttypes.h>
@@ -7,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "lsh/context.h"
 #include "lsh/hash.h"
 #include "lsh/model.h"
 
@@ -30,20 +32,20 @@ static size_t first_nonfinite(const fla_matrix *rows, size_t i)
     return j;
 }
 
-/* The first hash table in which a row's bucket does not fit, or tables. */
+/* The first hash function by which a row's bucket does not fit, or functions. */
 static size_t first_unfit(const fla_model *model, const fla_matrix *rows, size_t i)
 {
-    size_t t = 0;
-    while (t < model->tables && fla_bucket_fits(fla_hash_one(model, rows, i, t)))
-        t++;
-    return t;
+    size_t f = 0;
+    while (f < model->functions && fla_bucket_fits(fla_hash_one(model, rows, i, f)))
+        f++;
+    return f;
 }
 
 static bool is_bad(const fault_search *search, size_t i)
 {
     if (search->model == NULL)
         return first_nonfinite(search->rows, i) < search->rows->dim;
-    return first_unfit(search->model, search->rows, i) < search->model->tables;
+    return first_unfit(search->model, search->rows, i) < search->model->functions;
 }
 
 static void search_task(fla_job *job, void *arg, size_t task, unsigned worker)
@@ -95,16 +97,16 @@ static fla_status fail_range(fault_search *search, const char *argument, fla_err
 {
     const fla_model *model = search->model;
     const size_t row = atomic_load(&search->first), bad = atomic_load(&search->count);
-    size_t table = first_unfit(model, search->rows, row);
-    if (table == model->tables)
-        table = 0; /* another thread repaired it meanwhile */
+    size_t function = first_unfit(model, search->rows, row);
+    if (function == model->functions)
+        function = 0; /* another thread repaired it meanwhile */
     const int64_t number = search->rows->first_row + (int64_t)row;
     return fla_fail_row(err, FLA_ERR_RANGE, argument, number, -1, (int64_t)bad,
                         "row %" PRId64
                         ": bucket %g of hash table %zu does not fit in int64: "
                         "raise bucket_length (now %g) or scale the rows down",
-                        number, fla_hash_one(model, search->rows, row, table), table,
-                        model->bucket_length);
+                        number, fla_hash_one(model, search->rows, row, function),
+                        function / model->hashes, model->bucket_length);
 }
 
 fla_status fla_rows_describe_fault(fla_context *context, const fla_call *call,
@@ -128,4 +130,43 @@ fla_status fla_rows_describe_fault(fla_context *context, const fla_call *call,
     return fla_fail_row(err, FLA_ERR_NONFINITE, argument, -1, -1, 0,
                         "a row held NaN or infinity, or passed the bucket range, "
                         "and was changed by another thread during the call");
+}
+
+/* ---- all good rows ---------------------------------------------------------------- */
+
+typedef struct finite_search {
+    const fla_matrix *rows;
+    uint8_t *finite;
+} finite_search;
+
+static void finite_task(fla_job *job, void *arg, size_t task, unsigned worker)
+{
+    const finite_search *search = arg;
+    const fla_matrix *rows = search->rows;
+    const size_t start = task * SEARCHED_ROWS, left = rows->rows - start;
+    const size_t end = start + fla_size_min(left, SEARCHED_ROWS);
+    for (size_t i = start; i < end && !fla_job_stopped(job, worker); i++)
+        search->finite[i] = first_nonfinite(rows, i) == rows->dim;
+}
+
+fla_status fla_rows_find_finite(fla_context *context, const fla_call *call,
+                                const fla_matrix *rows, uint8_t *finite,
+                                size_t finite_len, fla_error *err)
+{
+    finite_search search = {.rows = rows, .finite = finite};
+    fla_status status = fla_call_check(call, err);
+    if (status == FLA_OK)
+        status = fla_rows_check_shape(rows, 0, "rows", err);
+    if (status != FLA_OK)
+        return status;
+    if (finite_len != rows->rows)
+        return fla_fail_argument(err, FLA_ERR_SHAPE, "finite",
+                                 "finite must have %zu elements, got %zu", rows->rows,
+                                 finite_len);
+    fla_run run = fla_run_begin(call, 0);
+    status = fla_pool_run(context->pool, &run, fla_size_parts(rows->rows, SEARCHED_ROWS),
+                          finite_task, &search);
+    if (status != FLA_OK)
+        return fla_fail(err, status, "the call was cancelled");
+    return FLA_OK;
 }

@@ -9,17 +9,17 @@
 
 bool fla_buckets_surely_fit(const fla_model *model, double peak)
 {
-    return peak * sqrt((double)model->dim) * model->reciprocal < 0x1p62;
+    return (2 * peak * model->reach + model->bucket_length) * model->reciprocal < 0x1p63;
 }
 
 double fla_hash_one(const fla_model *model, const fla_matrix *rows, size_t i,
-                    size_t table)
+                    size_t function)
 {
-    const double *vector = model->vectors + table * model->dim;
+    const double *vector = model->vectors + function * model->dim;
     double sum = 0;
     for (size_t j = 0; j < model->dim; j++)
         sum = fma(fla_row_value(rows, i, j), vector[j], sum);
-    return floor(model->reciprocal * sum);
+    return floor(model->reciprocal * (sum + model->offsets[function]));
 }
 
 bool fla_hasher_init(fla_hasher *hasher, const fla_kernels *kernels,
@@ -28,12 +28,13 @@ bool fla_hasher_init(fla_hasher *hasher, const fla_kernels *kernels,
     size_t row_values, buckets;
     *hasher = (fla_hasher){.kernels = kernels, .model = model};
     if (!fla_size_mul(model->dim, FLA_GROUP, &row_values) ||
-        !fla_size_mul(model->tables, FLA_GROUP, &buckets))
+        !fla_size_mul(model->functions, FLA_GROUP, &buckets))
         return false;
     hasher->groups = fla_alloc(row_values, FLA_HASH_GROUPS * sizeof *hasher->groups);
     hasher->exact = fla_alloc(row_values, sizeof *hasher->exact);
     hasher->buckets = fla_alloc(buckets, FLA_HASH_GROUPS * sizeof *hasher->buckets);
-    hasher->unsure = fla_alloc(model->tables, FLA_HASH_GROUPS * sizeof *hasher->unsure);
+    hasher->unsure =
+        fla_alloc(model->functions, FLA_HASH_GROUPS * sizeof *hasher->unsure);
     return hasher->groups != NULL && hasher->exact != NULL && hasher->buckets != NULL &&
            hasher->unsure != NULL;
 }
@@ -73,11 +74,11 @@ static fla_status hash_exactly(fla_hasher *hasher, fla_dtype dtype,
     fla_status status = FLA_OK;
     if (!isfinite(pack(rows, ahead, model->dim, hasher->exact)))
         return FLA_ERR_NONFINITE;
-    for (size_t t = 0; status == FLA_OK && t < model->tables; t += TOGETHER) {
-        const size_t n = fla_size_min(model->tables - t, TOGETHER);
-        floats->project(hasher->exact, model->dim, model->vectors + t * model->dim, n,
-                        model->reciprocal, some);
-        status = take_doubles(some, n * FLA_GROUP, buckets + t * FLA_GROUP);
+    for (size_t f = 0; status == FLA_OK && f < model->functions; f += TOGETHER) {
+        const size_t n = fla_size_min(model->functions - f, TOGETHER);
+        floats->project(hasher->exact, model->dim, model->vectors + f * model->dim,
+                        model->offsets + f, n, model->reciprocal, some);
+        status = take_doubles(some, n * FLA_GROUP, buckets + f * FLA_GROUP);
     }
     return status;
 }
@@ -86,6 +87,7 @@ static fla_status hash_exactly(fla_hasher *hasher, fla_dtype dtype,
 typedef struct waiting {
     const void *rows[FLA_PAIRS];
     const double *vectors[FLA_PAIRS];
+    double offsets[FLA_PAIRS];
     int64_t *buckets[FLA_PAIRS];
     size_t n;
 } waiting;
@@ -102,7 +104,7 @@ static fla_status settle_waiting(const fla_hasher *hasher, fla_dtype dtype, wait
     }
     chain(wait->rows, wait->vectors, model->dim, sums);
     for (size_t i = 0; i < wait->n; i++) {
-        const double bucket = floor(model->reciprocal * sums[i]);
+        const double bucket = floor(model->reciprocal * (sums[i] + wait->offsets[i]));
         if (!fla_bucket_fits(bucket))
             return FLA_ERR_RANGE;
         *wait->buckets[i] = (int64_t)bucket;
@@ -122,17 +124,18 @@ static fla_status settle(fla_hasher *hasher, fla_dtype dtype,
                          int64_t *buckets)
 {
     const fla_model *model = hasher->model;
-    const size_t most = model->tables * FLA_GROUP / SINGLE_IN;
+    const size_t most = model->functions * FLA_GROUP / SINGLE_IN;
     waiting wait = {.n = 0};
     size_t count = 0;
-    for (size_t t = 0; t < model->tables; t++) {
-        for (uint64_t rest = unsure[t]; rest != 0; rest &= rest - 1) {
+    for (size_t f = 0; f < model->functions; f++) {
+        for (uint64_t rest = unsure[f]; rest != 0; rest &= rest - 1) {
             const size_t i = fla_lowest_bit(rest);
             if (++count > most)
                 return hash_exactly(hasher, dtype, rows, rows, buckets);
             wait.rows[wait.n] = rows[i];
-            wait.vectors[wait.n] = model->vectors + t * model->dim;
-            wait.buckets[wait.n] = buckets + t * FLA_GROUP + i;
+            wait.vectors[wait.n] = model->vectors + f * model->dim;
+            wait.offsets[wait.n] = model->offsets[f];
+            wait.buckets[wait.n] = buckets + f * FLA_GROUP + i;
             if (++wait.n < FLA_PAIRS)
                 continue;
             const fla_status status = settle_waiting(hasher, dtype, &wait);
@@ -203,7 +206,7 @@ static void note_try(fla_hasher *hasher, bool done)
 
 static fla_status hash_block(fla_hasher *hasher, fla_dtype dtype, const block *block)
 {
-    const size_t tables = hasher->model->tables;
+    const size_t functions = hasher->model->functions;
     bool narrow = false;
     uint32_t unsure = 0;
     fla_status status = FLA_OK;
@@ -215,11 +218,11 @@ static fla_status hash_block(fla_hasher *hasher, fla_dtype dtype, const block *b
         return FLA_OK;
     for (size_t g = 0; g < block->groups && status == FLA_OK; g++) {
         const void *const *rows = block->rows + g * FLA_GROUP;
-        int64_t *buckets = hasher->buckets + g * tables * FLA_GROUP;
-        status = narrow
-                     ? settle(hasher, dtype, rows, hasher->unsure + g * tables, buckets)
-                     : hash_exactly(hasher, dtype, rows, block->ahead + g * FLA_GROUP,
-                                    buckets);
+        int64_t *buckets = hasher->buckets + g * functions * FLA_GROUP;
+        status =
+            narrow ? settle(hasher, dtype, rows, hasher->unsure + g * functions, buckets)
+                   : hash_exactly(hasher, dtype, rows, block->ahead + g * FLA_GROUP,
+                                  buckets);
     }
     return status;
 }
@@ -252,7 +255,7 @@ fla_status fla_hash_rows(fla_hasher *hasher, const fla_matrix *rows, size_t firs
                          size_t n, int64_t *out)
 {
     enum { ROWS = FLA_HASH_GROUPS * FLA_GROUP };
-    const size_t tables = hasher->model->tables;
+    const size_t functions = hasher->model->functions;
     const void *pointers[2][ROWS]; /* this block's and the next one's, by turns */
     fla_status status = FLA_OK;
     size_t turn = 0;
@@ -265,9 +268,9 @@ fla_status fla_hash_rows(fla_hasher *hasher, const fla_matrix *rows, size_t firs
                              gapless_bytes(rows, next, ROWS)};
         status = hash_block(hasher, rows->dtype, &block);
         for (size_t g = 0; status == FLA_OK && g < count; g += FLA_GROUP)
-            hasher->kernels->floats->lay_out(hasher->buckets + g * tables, tables,
+            hasher->kernels->floats->lay_out(hasher->buckets + g * functions, functions,
                                              fla_size_min(count - g, FLA_GROUP),
-                                             out + (i + g) * tables);
+                                             out + (i + g) * functions);
     }
     return status;
 }

@@ -29,7 +29,7 @@ static void hash_task(fla_job *job, void *arg, size_t task, unsigned worker)
         if (fla_job_stopped(job, worker))
             return;
         const fla_status status = fla_hash_rows(
-            hasher, rows, first, n, work->out + first * hasher->model->tables);
+            hasher, rows, first, n, work->out + first * hasher->model->functions);
         if (status != FLA_OK) {
             fla_job_fail(job, status);
             return;
@@ -45,7 +45,7 @@ static fla_status hash_matrix(const fla_model *model, fla_context *context,
 {
     const unsigned threads = fla_call_threads(call, context->pool);
     const size_t block = FLA_HASH_GROUPS * FLA_GROUP;
-    const size_t values = model->dim * model->tables * block; /* 2^31: see model.c */
+    const size_t values = model->dim * model->functions * block; /* 2^31: see model.c */
     fla_status status = FLA_OK;
     hash_work work = {.rows = rows,
                       .out = out,
@@ -83,11 +83,10 @@ fla_status fla_model_hash(const fla_model *model, fla_context *context,
         status = fla_rows_check_shape(rows, model->dim, "rows", err);
     if (status != FLA_OK)
         return status;
-    if (!fla_size_mul(rows->rows, model->tables, &wanted) || out_len != wanted)
+    if (!fla_size_mul(rows->rows, model->functions, &wanted) || out_len != wanted)
         return fla_fail_argument(err, FLA_ERR_SHAPE, "out",
-                                 "out must have %zu rows x %zu hash tables, got %zu "
-                                 "elements",
-                                 rows->rows, model->tables, out_len);
+                                 "out must have %zu rows x %zu hashes, got %zu elements",
+                                 rows->rows, model->functions, out_len);
     if (rows->rows == 0)
         return FLA_OK;
     fla_fenv_enter(&callers);

@@ -12,7 +12,7 @@
 enum {
     TASK_TILES = 16,     /* a task codes: enough to hide its start, few enough to stop */
     EXCEPTIONS_IN = 100, /* one row in so many may be an exception before a new fit */
-    FEW_TABLES = 19,     /* whose buckets are kept at any dimension */
+    FEW_FUNCTIONS = 19,  /* whose buckets are kept at any dimension */
     BUCKET_RANGE = 256,  /* of a byte */
     LINE_STEPS = FLA_ALIGNMENT / FLA_STEP,
 };
@@ -145,36 +145,36 @@ typedef struct seen {
     bool far_bucket; /* one that a byte does not hold */
 } seen;
 
-/* Whether buckets may take a byte a table: up to 1.4 bytes a coordinate in all. */
+/* Whether buckets may take a byte a function: up to 1.4 bytes a coordinate in all. */
 static bool may_keep_buckets(const fla_base *base)
 {
-    const size_t tables = base->model != NULL ? base->model->tables : 0;
-    return base->coded && tables > 0 &&
-           (tables <= FEW_TABLES || tables + 6 <= base->rows.dim * 2 / 5);
+    const size_t functions = base->model != NULL ? base->model->functions : 0;
+    return base->coded && functions > 0 &&
+           (functions <= FEW_FUNCTIONS || functions + 6 <= base->rows.dim * 2 / 5);
 }
 
-/* Room for buckets, and the least of each table: a byte reaches as far above the buckets
-   of some rows as below. */
+/* Room for buckets, and the least of each function: a byte reaches as far above the
+   buckets of some rows as below. */
 static fla_status begin_buckets(fla_base *base, seen *mine)
 {
-    const size_t tables = base->model->tables;
+    const size_t functions = base->model->functions;
     const void *rows[FLA_GROUP];
-    base->buckets = fla_alloc(base->tiles * FLA_TILE, tables);
-    base->bucket_low = fla_alloc(tables, sizeof *base->bucket_low);
+    base->buckets = fla_alloc(base->tiles * FLA_TILE, functions);
+    base->bucket_low = fla_alloc(functions, sizeof *base->bucket_low);
     if (base->buckets == NULL || base->bucket_low == NULL)
         return FLA_ERR_MEMORY;
     for (size_t i = 0; i < FLA_GROUP; i++)
         rows[i] = fla_row(&base->rows, base->rows.rows / FLA_GROUP * i);
     const fla_status status = fla_hash_group(&mine->hasher, base->rows.dtype, rows);
-    for (size_t t = 0; t < tables && status == FLA_OK; t++) {
-        const int64_t *buckets = mine->hasher.buckets + t * FLA_GROUP;
+    for (size_t f = 0; f < functions && status == FLA_OK; f++) {
+        const int64_t *buckets = mine->hasher.buckets + f * FLA_GROUP;
         int64_t least = INT64_MAX, most = INT64_MIN;
         for (size_t i = 0; i < FLA_GROUP; i++) {
             least = buckets[i] < least ? buckets[i] : least;
             most = buckets[i] > most ? buckets[i] : most;
         }
         const int64_t middle = least / 2 + most / 2; /* the sum might not fit */
-        base->bucket_low[t] =
+        base->bucket_low[f] =
             (middle > INT64_MIN + BUCKET_RANGE ? middle : 0) - BUCKET_RANGE / 2;
     }
     return status;
@@ -192,15 +192,15 @@ typedef struct preparing {
 /* Keep the buckets of 16 rows from position first on. */
 static void keep_buckets(fla_base *base, seen *mine, size_t first)
 {
-    const size_t tables = base->model->tables;
-    for (size_t t = 0; t < tables; t++) {
-        const uint64_t low = (uint64_t)base->bucket_low[t];
-        uint8_t *out = base->buckets + first * tables + t;
+    const size_t functions = base->model->functions;
+    for (size_t f = 0; f < functions; f++) {
+        const uint64_t low = (uint64_t)base->bucket_low[f];
+        uint8_t *out = base->buckets + first * functions + f;
         for (size_t i = 0; i < FLA_GROUP; i++) {
             const uint64_t above =
-                (uint64_t)mine->hasher.buckets[t * FLA_GROUP + i] - low;
+                (uint64_t)mine->hasher.buckets[f * FLA_GROUP + i] - low;
             mine->far_bucket |= above >= BUCKET_RANGE;
-            out[i * tables] = (uint8_t)above;
+            out[i * functions] = (uint8_t)above;
         }
     }
 }

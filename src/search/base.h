@@ -4,7 +4,7 @@
  * Codes cost a byte a coordinate (padded to 4) and 4.2 a row.  Where short forms pay,
  * they are coded as tiles, at most a third as much again, and the rows themselves as
  * records, but for a sample of tiles.  Buckets, where there is a model, are kept as a
- * byte a hash table if that holds them all and is little beside the codes; else a scan
+ * byte a hash function if that holds them all and is little beside the codes; else a scan
  * hashes the tiles it needs.
  */
 #ifndef FLA_SEARCH_BASE_H
@@ -38,8 +38,8 @@ typedef struct fla_base {
     fla_layer brief;     /* tiles of the short forms */
     uint8_t *sample;     /* every FLA_SAMPLED-th tile of the rows, beside records */
     fla_runs runs;       /* empty unless the model selects little */
-    uint8_t *buckets;    /* [rows x tables], less bucket_low; NULL: not kept */
-    int64_t *bucket_low; /* [tables] */
+    uint8_t *buckets;    /* [rows x functions], less bucket_low; NULL: not kept */
+    int64_t *bucket_low; /* [functions] */
 } fla_base;
 
 enum { FLA_SAMPLED = 16 };

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "kernels/bits.h"
 #include "lsh/model.h"
+#include "search/sketch.h"
 
 enum {
     STRIP = 64, /* queries the float32 filter takes at once */
@@ -20,7 +21,7 @@ enum {
      */
     TILE_QUERIES = 8,
     TILE_ROWS = FLA_TILE / 2, /* fewer leave most lanes empty */
-    POLL_ROWS = 4096,         /* candidates between two looks at the stop flag */
+    GATHER_ROWS = 1024,       /* candidates between two looks at the stop flag */
 };
 
 typedef struct bucket_scan {
@@ -50,12 +51,16 @@ static bool belongs(const bucket_scan *b, size_t query, size_t row)
     return collisions >= b->scan->min_collisions;
 }
 
+static int64_t query_number(const bucket_scan *b, size_t query)
+{
+    return b->scan->queries->rows.first_row + (int64_t)(b->scan->first + query);
+}
+
 static bool eligible(const bucket_scan *b, size_t query, size_t row)
 {
     const fla_scan *scan = b->scan;
     return !scan->upper ||
-           scan->base->rows.first_row + (int64_t)row >
-               scan->queries->rows.first_row + (int64_t)(scan->first + query);
+           scan->base->rows.first_row + (int64_t)row > query_number(b, query);
 }
 
 static fla_status add(const bucket_scan *b, size_t query, size_t row)
@@ -65,18 +70,42 @@ static fla_status add(const bucket_scan *b, size_t query, size_t row)
     return fla_scan_add(b->scan, query, row);
 }
 
-/* Every row of a run by itself. */
-static fla_status gather(const bucket_scan *b, size_t query, const uint32_t *rows,
-                         size_t n)
+/* Some rows of a run, one by one. */
+static fla_status add_rows(const bucket_scan *b, size_t query, const uint32_t *rows,
+                           size_t n)
 {
     enum { AHEAD = 16 };
     fla_status status = FLA_OK;
     for (size_t i = 0; i < n && status == FLA_OK; i++) {
         if (i + AHEAD < n)
             __builtin_prefetch(b->runs->ranks + rows[i + AHEAD] * b->runs->n_tables);
-        if (i % POLL_ROWS == 0 && fla_job_stopped(b->job, b->worker))
-            return FLA_OK;
         status = add(b, query, rows[i]);
+    }
+    return status;
+}
+
+/* Every row of a run by itself; with a sketch those that it admits. */
+static fla_status gather(const bucket_scan *b, size_t query, const uint32_t *rows,
+                         size_t n)
+{
+    const fla_scan *scan = b->scan;
+    const int64_t number = query_number(b, query);
+    const int64_t below = scan->upper ? number - scan->base->rows.first_row + 1 : 0;
+    uint32_t admitted[GATHER_ROWS];
+    fla_status status = FLA_OK;
+    size_t some;
+    for (size_t i = below > 0 ? fla_runs_first(rows, n, (uint32_t)below) : 0;
+         i < n && status == FLA_OK; i += GATHER_ROWS) {
+        some = fla_size_min(n - i, GATHER_ROWS);
+        if (fla_job_stopped(b->job, b->worker))
+            return FLA_OK;
+        if (scan->sketch == NULL) {
+            status = add_rows(b, query, rows + i, some);
+            continue;
+        }
+        some = fla_sketch_admit(scan->sketch, (uint32_t)number, rows + i, some,
+                                scan->min_collisions, admitted);
+        status = add_rows(b, query, admitted, some);
     }
     return status;
 }
@@ -123,10 +152,9 @@ static fla_status filter_run(bucket_scan *b, const uint64_t *keys, size_t querie
 
 static fla_status scan_bucket(bucket_scan *b, const uint64_t *keys, size_t queries)
 {
-    const fla_run_table *table = &b->runs->tables[b->table];
-    const size_t rank = (size_t)(keys[0] >> 32);
-    const uint32_t *rows = table->order + table->starts[rank];
-    const size_t n = table->starts[rank + 1] - table->starts[rank];
+    size_t n;
+    const uint32_t *rows =
+        fla_runs_rows(b->runs, b->table, (uint32_t)(keys[0] >> 32), &n);
     const bool tiles =
         b->plan == FLA_PLAN_BUCKET ||
         (b->plan == FLA_PLAN_AUTO && queries >= TILE_QUERIES && n >= TILE_ROWS);
@@ -165,16 +193,6 @@ static fla_status scan_table(bucket_scan *b)
     return status;
 }
 
-static void rank_queries(const bucket_scan *b)
-{
-    const size_t tables = b->runs->n_tables;
-    const int64_t *buckets = b->scan->queries->buckets + b->scan->first * tables;
-    for (size_t q = 0; q < b->scan->n; q++)
-        for (size_t t = 0; t < tables; t++)
-            b->ranks[q * tables + t] =
-                fla_runs_rank(&b->runs->tables[t], buckets[q * tables + t]);
-}
-
 fla_status fla_scan_buckets(fla_scan *scan, const fla_runs *runs, fla_plan plan,
                             fla_job *job, unsigned worker)
 {
@@ -185,7 +203,9 @@ fla_status fla_scan_buckets(fla_scan *scan, const fla_runs *runs, fla_plan plan,
     b.keys = fla_alloc(scan->n, sizeof *b.keys);
     b.floats = fla_alloc(STRIP, scan->dim * sizeof *b.floats);
     if (b.ranks != NULL && b.keys != NULL && b.floats != NULL) {
-        rank_queries(&b);
+        const size_t functions = scan->tile.hasher.model->functions;
+        fla_runs_rank(runs, scan->queries->buckets + scan->first * functions, scan->n,
+                      b.ranks);
         status = FLA_OK;
     }
     for (size_t t = 0; t < runs->n_tables && status == FLA_OK; t++) {

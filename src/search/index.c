@@ -104,7 +104,7 @@ fla_status fla_index_measure(const fla_index *index, fla_index_memory *out,
             samples * base->full.steps * FLA_STEP * FLA_TILE +
             fla_prefix_padded(base->prefix.directions) * dim * sizeof(float);
     if (base->buckets != NULL)
-        out->buckets = tiles * FLA_TILE * base->model->tables;
+        out->buckets = tiles * FLA_TILE * base->model->functions;
     out->runs = fla_runs_bytes(&base->runs);
     return FLA_OK;
 }

@@ -1,6 +1,7 @@
 /* Joins whose pairs are counted, or collected into columns. */
+#include "search/pairs.h"
+
 #include <inttypes.h>
-#include <math.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -9,17 +10,6 @@
 #include "lsh/model.h"
 #include "search/index.h"
 #include "search/options.h"
-#include "search/within.h"
-
-/* A join as it is asked for. */
-typedef struct joining {
-    fla_within within;
-    double threshold;
-    bool by_row;   /* the left rows are the index's: they are not the ones that search */
-    bool mirrored; /* a self-join of which only left < right is searched */
-    bool diagonal; /* and where (i, i) belongs to it */
-    const char *argument; /* what the searched rows are called */
-} joining;
 
 /* ---- columns ------------------------------------------------------------------- */
 
@@ -128,7 +118,7 @@ static void mirror_task(fla_job *job, void *arg, size_t task, unsigned worker)
         mirror_row(work, i);
 }
 
-static fla_status mirror(const joining *join, const fla_call *call,
+static fla_status mirror(const fla_joining *join, const fla_call *call,
                          const fla_within_lists *upper, fla_pairs *pairs)
 {
     const fla_within *within = &join->within;
@@ -151,14 +141,14 @@ static fla_status mirror(const joining *join, const fla_call *call,
 /* ---- collecting ---------------------------------------------------------------- */
 
 /* All pairs, from those found. */
-static uint64_t total(const joining *join)
+static uint64_t total(const fla_joining *join)
 {
     if (!join->mirrored)
         return join->within.pairs;
     return 2 * join->within.pairs + (join->diagonal ? join->within.base->rows.rows : 0);
 }
 
-static fla_status take(joining *join, const fla_call *call, fla_pairs *pairs)
+static fla_status take(fla_joining *join, const fla_call *call, fla_pairs *pairs)
 {
     fla_within *within = &join->within;
     const size_t found = (size_t)within->pairs;
@@ -184,7 +174,7 @@ static fla_status take(joining *join, const fla_call *call, fla_pairs *pairs)
     return status;
 }
 
-static fla_status collect(joining *join, const fla_call *call, fla_pairs **out)
+static fla_status collect(fla_joining *join, const fla_call *call, fla_pairs **out)
 {
     fla_pairs *pairs = pairs_create(total(join));
     const fla_status status = pairs != NULL ? take(join, call, pairs) : FLA_ERR_MEMORY;
@@ -196,56 +186,40 @@ static fla_status collect(joining *join, const fla_call *call, fla_pairs **out)
     return status;
 }
 
-/* ---- the public functions ------------------------------------------------------ */
+/* ---- joining -------------------------------------------------------------------- */
 
-/* Check what is asked and fill in a join. */
-static fla_status begin(joining *join, const fla_index *index, fla_context *context,
-                        const fla_call *call, const fla_matrix *left,
-                        const fla_matrix *right, double threshold,
-                        const fla_search_options *options, fla_error *err)
+void fla_joining_init(fla_joining *join, fla_context *context, const fla_model *model,
+                      const fla_base *base, const fla_matrix *queries, bool by_row,
+                      double threshold, const fla_search_options *options)
 {
-    fla_search_options read;
-    const fla_model *model = index->base.model;
-    const fla_matrix *rows = left != NULL ? left : right;
-    fla_status status = fla_call_check(call, err);
-    if (status == FLA_OK)
-        status = fla_search_options_read(options, &model, &read, err);
-    if (status == FLA_OK)
-        status = fla_join_check(threshold, read.upper, rows != NULL, err);
-    if (status == FLA_OK && left != NULL && right != NULL)
-        status = fla_fail_argument(err, FLA_ERR_ARGUMENT, "right",
-                                   "one side must be the index's: left or right NULL");
-    const char *argument = left != NULL ? "left" : "right";
-    if (status == FLA_OK && rows != NULL)
-        status = fla_rows_check_shape(rows, index->base.rows.dim, argument, err);
-    *join = (joining){
+    const bool itself = queries == NULL;
+    *join = (fla_joining){
         .within = {.context = context,
                    .model = model,
-                   .base = &index->base,
-                   .queries = rows != NULL ? rows : &index->base.rows,
+                   .base = base,
+                   .queries = itself ? &base->rows : queries,
                    .one_radius = true,
-                   .min_collisions = read.min_collisions,
-                   .plan = read.plan,
-                   .strict = read.strict,
-                   .upper = rows == NULL},
-        .by_row = left == NULL && right != NULL,
-        .mirrored = rows == NULL && !read.upper,
-        .diagonal = threshold > 0 || !read.strict,
+                   .min_collisions = options->min_collisions,
+                   .plan = options->plan,
+                   .strict = options->strict,
+                   .upper = itself},
+        .by_row = by_row,
+        .mirrored = itself && !options->upper,
+        .diagonal = threshold > 0 || !options->strict,
         .threshold = threshold,
-        .argument = argument,
+        .argument = by_row ? "right" : "left",
     };
     join->within.radius = &join->threshold;
-    return status;
 }
 
-static fla_status run(joining *join, const fla_call *call, fla_pairs **out, uint64_t *n,
-                      fla_error *err)
+fla_status fla_joining_run(fla_joining *join, const fla_call *call, fla_run *run,
+                           fla_pairs **out, uint64_t *n, fla_error *err)
 {
     fenv_t callers;
     fla_within *within = &join->within;
     fla_fenv_enter(&callers);
     within->count = out == NULL;
-    fla_status status = fla_within_run(within, call);
+    fla_status status = fla_within_run(within, run);
     *n = total(join);
     if (status == FLA_ERR_NONFINITE || status == FLA_ERR_RANGE)
         status = fla_rows_describe_fault(within->context, call, within->queries,
@@ -264,18 +238,46 @@ static fla_status run(joining *join, const fla_call *call, fla_pairs **out, uint
     return status;
 }
 
+/* ---- the public functions ------------------------------------------------------ */
+
+/* Check what is asked and join. */
+static fla_status run(const fla_index *index, fla_context *context, const fla_call *call,
+                      const fla_matrix *left, const fla_matrix *right, double threshold,
+                      const fla_search_options *options, fla_pairs **out, uint64_t *n,
+                      fla_error *err)
+{
+    fla_joining join;
+    fla_search_options read;
+    const fla_model *model = index->base.model;
+    const fla_matrix *rows = left != NULL ? left : right;
+    const char *argument = left != NULL ? "left" : "right";
+    fla_status status = fla_call_check(call, err);
+    if (status == FLA_OK)
+        status = fla_search_options_read(options, &model, &read, err);
+    if (status == FLA_OK)
+        status = fla_join_check(threshold, read.upper, rows != NULL, err);
+    if (status == FLA_OK && left != NULL && right != NULL)
+        status = fla_fail_argument(err, FLA_ERR_ARGUMENT, "right",
+                                   "one side must be the index's: left or right NULL");
+    if (status == FLA_OK && rows != NULL)
+        status = fla_rows_check_shape(rows, index->base.rows.dim, argument, err);
+    if (status != FLA_OK)
+        return status;
+    fla_joining_init(&join, context, model, &index->base, rows, right != NULL, threshold,
+                     &read);
+    fla_run progress = fla_run_begin(call, fla_within_units(&join.within));
+    return fla_joining_run(&join, call, &progress, out, n, err);
+}
+
 fla_status fla_pairs_collect(const fla_index *index, fla_context *context,
                              const fla_call *call, const fla_matrix *left,
                              const fla_matrix *right, double threshold,
                              const fla_search_options *options, fla_pairs **out,
                              fla_error *err)
 {
-    joining join;
     uint64_t n;
     *out = NULL;
-    const fla_status status =
-        begin(&join, index, context, call, left, right, threshold, options, err);
-    return status == FLA_OK ? run(&join, call, out, &n, err) : status;
+    return run(index, context, call, left, right, threshold, options, out, &n, err);
 }
 
 fla_status fla_pairs_count(const fla_index *index, fla_context *context,
@@ -283,12 +285,9 @@ fla_status fla_pairs_count(const fla_index *index, fla_context *context,
                            const fla_search_options *options, uint64_t *count,
                            fla_error *err)
 {
-    joining join;
     uint64_t n;
-    fla_status status =
-        begin(&join, index, context, call, NULL, rows, threshold, options, err);
-    if (status == FLA_OK)
-        status = run(&join, call, NULL, &n, err);
+    const fla_status status =
+        run(index, context, call, NULL, rows, threshold, options, NULL, &n, err);
     *count = status == FLA_OK ? n : 0;
     return status;
 }

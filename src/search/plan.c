@@ -6,35 +6,46 @@
 #include "lsh/model.h"
 #include "search/cost.h"
 
-enum { SAMPLE_ROWS = 2048, SAMPLE_QUERIES = 64 };
+/* A sample has at most 2048 rows, and fewer, down to 8, where their hashes would take
+   more multiply-adds than some tens of milliseconds: it is not polled. */
+enum { SAMPLE_ROWS = 2048, LEAST_ROWS = 8, SAMPLE_STEPS = 1 << 28, SAMPLE_QUERIES = 64 };
 
 /* Runs take 8 bytes a row and hash table: models that select more do without, also where
    a dense scan is slow. */
 static const double MOST_SHARE = 0.05;
 
-static bool collide(const int64_t *a, const int64_t *b, size_t tables)
+/* Whether two rows collide, their buckets given. */
+static bool collide(const fla_model *model, const int64_t *a, const int64_t *b)
 {
-    for (size_t t = 0; t < tables; t++)
-        if (a[t] == b[t])
+    for (size_t t = 0; t < model->tables; t++)
+        if (fla_collides(model, t, a, 1, b))
             return true;
     return false;
 }
 
-static double count_share(const int64_t *hashes, size_t n, size_t tables)
+static double count_share(const fla_model *model, const int64_t *buckets, size_t n)
 {
+    const size_t functions = model->functions;
     const size_t queries = fla_size_min(n, SAMPLE_QUERIES), apart = n / queries;
     size_t colliding = 0;
     for (size_t q = 0; q < queries; q++)
         for (size_t i = 0; i < n; i++)
-            colliding += i != q * apart && collide(hashes + i * tables,
-                                                   hashes + q * apart * tables, tables);
+            colliding += i != q * apart && collide(model, buckets + i * functions,
+                                                   buckets + q * apart * functions);
     return n > 1 ? (double)colliding / ((double)queries * (double)(n - 1)) : 1;
+}
+
+static size_t sample_rows(const fla_model *model, size_t rows)
+{
+    const size_t steps = model->dim * model->tables, most = SAMPLE_STEPS / steps;
+    const size_t wanted = most < LEAST_ROWS ? LEAST_ROWS : most;
+    return fla_size_min(rows, fla_size_min(wanted, SAMPLE_ROWS));
 }
 
 fla_status fla_plan_share(const fla_kernels *kernels, const fla_model *model,
                           const fla_matrix *rows, double *share)
 {
-    const size_t n = fla_size_min(rows->rows, SAMPLE_ROWS);
+    const size_t n = sample_rows(model, rows->rows);
     const size_t apart = rows->rows / n;
     /* The sample as a matrix of its own: every so many rows. */
     const fla_matrix sample = {rows->data, n,
@@ -42,16 +53,16 @@ fla_status fla_plan_share(const fla_kernels *kernels, const fla_model *model,
                                0,          rows->dtype};
     fla_hasher hasher = {0};
     size_t values;
-    int64_t *hashes = NULL;
+    int64_t *buckets = NULL;
     fla_status status = FLA_ERR_MEMORY;
-    if (fla_size_mul(n, model->tables, &values))
-        hashes = fla_alloc(values, sizeof *hashes);
-    if (hashes != NULL && fla_hasher_init(&hasher, kernels, model))
-        status = fla_hash_rows(&hasher, &sample, 0, n, hashes);
+    if (fla_size_mul(n, model->functions, &values))
+        buckets = fla_alloc(values, sizeof *buckets);
+    if (buckets != NULL && fla_hasher_init(&hasher, kernels, model))
+        status = fla_hash_rows(&hasher, &sample, 0, n, buckets);
     if (status == FLA_OK)
-        *share = count_share(hashes, n, model->tables);
+        *share = count_share(model, buckets, n);
     fla_hasher_clear(&hasher);
-    fla_free(hashes);
+    fla_free(buckets);
     return status;
 }
 

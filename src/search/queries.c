@@ -13,7 +13,7 @@ bool fla_queries_init(fla_queries *queries, const fla_model *model,
     *queries = (fla_queries){.rows = *rows, .n = rows->rows};
     if (model == NULL)
         return true;
-    if (!fla_size_mul(rows->rows, model->tables, &values))
+    if (!fla_size_mul(rows->rows, model->functions, &values))
         return false;
     queries->buckets = fla_alloc(values, sizeof *queries->buckets);
     return queries->buckets != NULL;
@@ -65,7 +65,7 @@ fla_status fla_queries_fill(fla_queries *queries, fla_hasher *hasher, size_t fir
     if (hasher == NULL)
         return FLA_OK;
     return fla_hash_rows(hasher, &queries->rows, first, n,
-                         queries->buckets + first * hasher->model->tables);
+                         queries->buckets + first * hasher->model->functions);
 }
 
 /* ---- codes ----------------------------------------------------------------------- */

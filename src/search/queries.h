@@ -15,7 +15,7 @@ typedef struct fla_coded_queries {
 typedef struct fla_queries {
     fla_matrix rows;         /* borrowed: what distances are computed from */
     size_t n;                /* rows.rows */
-    int64_t *buckets;        /* [n x tables], or NULL without a model */
+    int64_t *buckets;        /* [n x functions], or NULL without a model */
     fla_coded_queries full;  /* as the base's rows are coded */
     fla_coded_queries brief; /* and its short forms */
 } fla_queries;

@@ -43,7 +43,8 @@ static fla_status search(fla_within *within, const fla_call *call,
                          fla_neighbor_lists **out)
 {
     const size_t queries = within->queries->rows;
-    fla_status status = fla_within_run(within, call);
+    fla_run run = fla_run_begin(call, fla_within_units(within));
+    fla_status status = fla_within_run(within, &run);
     if (status != FLA_OK)
         return status;
     fla_neighbor_lists *lists = lists_create(queries, within->pairs);
@@ -53,7 +54,7 @@ static fla_status search(fla_within *within, const fla_call *call,
                                lists->distances};
     status = fla_within_take(within, call, &filled);
     if (status == FLA_OK) {
-        fla_run run = fla_run_begin(call, 0); /* sorting is not progress */
+        run = fla_run_begin(call, 0); /* sorting is not progress */
         fla_ordered ordered = {queries, lists->indptr, lists->indices, lists->distances};
         status = fla_order_by_distance(&ordered, within->context->pool, &run);
     }

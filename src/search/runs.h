@@ -8,10 +8,14 @@
 #include "lsh/context.h"
 #include "lsh/rows.h"
 
-/* One hash table: its distinct buckets ascending, and the run of rows of each. */
+/*
+ * One hash table: its distinct buckets ascending, and the run of rows of each.  A table
+ * of several hashes has tuples for buckets, ordered by the first hash, then the next.
+ */
 typedef struct fla_run_table {
     size_t n;         /* distinct buckets */
-    int64_t *buckets; /* [n] */
+    size_t hashes;    /* numbers of a bucket */
+    int64_t *buckets; /* [n x hashes] */
     uint32_t *starts; /* [n + 1]: where in order a bucket's run begins */
     uint32_t *order;  /* [rows]: ascending within a run */
 } fla_run_table;
@@ -33,8 +37,34 @@ fla_status fla_runs_build(fla_runs *runs, fla_context *context, fla_run *run,
                           const fla_model *model, const fla_matrix *rows);
 void fla_runs_clear(fla_runs *runs);
 
-/* The rank of a bucket in a table; its table's n when no row has it. */
-uint32_t fla_runs_rank(const fla_run_table *table, int64_t bucket);
+/*
+ * The ranks of other rows' buckets; a table's n where none of its rows has the bucket.
+ *
+ * buckets  [n x n_tables x hashes].
+ * ranks    [n x n_tables].
+ */
+void fla_runs_rank(const fla_runs *runs, const int64_t *buckets, size_t n,
+                   uint32_t *ranks);
+
+/* The rows of a rank in a table, ascending, and their number; none for a table's n. */
+static inline const uint32_t *fla_runs_rows(const fla_runs *runs, size_t table,
+                                            uint32_t rank, size_t *n)
+{
+    const fla_run_table *of = &runs->tables[table];
+    *n = rank < of->n ? of->starts[rank + 1] - of->starts[rank] : 0;
+    return *n > 0 ? of->order + of->starts[rank] : of->order;
+}
+
+/* The first of a run's rows that is a row or above it; n if none is. */
+size_t fla_runs_first(const uint32_t *rows, size_t n, uint32_t row);
+
+/*
+ * Add to *total how many rows queries meet in a table: of each run its rows times its
+ * queries.  False where that passes int64.
+ *
+ * queries  [n], of each rank.
+ */
+bool fla_runs_total(const fla_run_table *table, const uint32_t *queries, uint64_t *total);
 
 /* Bytes that runs of so many rows take, but for the distinct buckets. */
 uint64_t fla_runs_bytes(const fla_runs *runs);

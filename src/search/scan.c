@@ -91,6 +91,7 @@ void fla_scan_begin(fla_scan *scan, const fla_base *base, const fla_queries *que
     scan->floats_ready = false;
     scan->row_rounding = 0;
     scan->estimate = false;
+    scan->sketch = NULL;
 }
 
 static void limit_floats(fla_scan *scan, size_t query)
@@ -221,7 +222,7 @@ static fla_status add_pairs(fla_scan *scan, size_t query, uint64_t rows)
     if (model != NULL && rows != 0)
         rows = fla_tile_candidates(
             &scan->tile, rows,
-            scan->queries->buckets + (scan->first + query) * model->tables,
+            scan->queries->buckets + (scan->first + query) * model->functions,
             scan->min_collisions);
     for (; rows != 0 && status == FLA_OK; rows &= rows - 1)
         status = fla_scan_add(scan, query, scan->tile.first + fla_lowest_bit(rows));

@@ -68,8 +68,9 @@ struct fla_scan {
 
     /* set by the caller after that */
     uint64_t min_collisions;
-    bool upper;    /* only rows numbered above the query's own number */
-    bool estimate; /* the visitor takes upper bounds instead of distances */
+    bool upper;               /* only rows numbered above the query's own number */
+    bool estimate;            /* the visitor takes upper bounds instead of distances */
+    const fla_sketch *sketch; /* buckets' pairs that it tells apart are left; or NULL */
     fla_scan_visit *visit;
     void *arg; /* the visitor's */
 };

@@ -21,7 +21,7 @@ bool fla_tile_init(fla_tile *tile, const fla_kernels *kernels, const fla_model *
         return false;
     if (model == NULL)
         return true;
-    if (!fla_size_mul(model->tables, FLA_TILE, &values) ||
+    if (!fla_size_mul(model->functions, FLA_TILE, &values) ||
         (tile->buckets = fla_alloc(values, sizeof *tile->buckets)) == NULL)
         return false;
     return fla_hasher_init(&tile->hasher, kernels, model);
@@ -81,9 +81,9 @@ uint64_t fla_tile_all(const fla_tile *tile)
 /* Copy a group's buckets to their place in the tile. */
 static void place_buckets(fla_tile *tile, size_t g)
 {
-    for (size_t t = 0; t < tile->hasher.model->tables; t++)
-        memcpy(tile->buckets + t * FLA_TILE + g * FLA_GROUP,
-               tile->hasher.buckets + t * FLA_GROUP, FLA_GROUP * sizeof *tile->buckets);
+    for (size_t f = 0; f < tile->hasher.model->functions; f++)
+        memcpy(tile->buckets + f * FLA_TILE + g * FLA_GROUP,
+               tile->hasher.buckets + f * FLA_GROUP, FLA_GROUP * sizeof *tile->buckets);
 }
 
 static fla_status bucket(fla_tile *tile)
@@ -123,37 +123,57 @@ fla_status fla_tile_pack(fla_tile *tile)
     return FLA_OK;
 }
 
-/* Rows of the set that collide at least once: 64 rows in a few compares per table. */
+/* The tile's rows that collide in table t: 64 rows in a few compares a hash. */
+static uint64_t colliding(const fla_tile *tile, size_t t, const int64_t *buckets)
+{
+    const size_t hashes = tile->hasher.model->hashes;
+    fla_match_fn *match = tile->kernels->floats->match_i64;
+    uint64_t rows = UINT64_MAX;
+    for (size_t f = t * hashes; f < (t + 1) * hashes; f++)
+        rows &= match(tile->buckets + f * FLA_TILE, buckets[f]);
+    return rows;
+}
+
+/* Rows of the set that collide at least once. */
 static uint64_t colliding_once(const fla_tile *tile, uint64_t set, const int64_t *buckets)
 {
-    uint64_t colliding = 0;
-    for (size_t t = 0; t < tile->hasher.model->tables && (set & ~colliding) != 0; t++)
-        colliding |=
-            tile->kernels->floats->match_i64(tile->buckets + t * FLA_TILE, buckets[t]);
-    return set & colliding;
+    uint64_t rows = 0;
+    for (size_t t = 0; t < tile->hasher.model->tables && (set & ~rows) != 0; t++)
+        rows |= colliding(tile, t, buckets);
+    return set & rows;
 }
 
-static uint64_t collisions(const fla_tile *tile, size_t row, const int64_t *buckets)
+/* Whether a row of the tile collides in at least so many tables. */
+static bool collides(const fla_tile *tile, size_t row, const int64_t *buckets,
+                     uint64_t min_collisions)
 {
+    const fla_model *model = tile->hasher.model;
     uint64_t count = 0;
-    for (size_t t = 0; t < tile->hasher.model->tables; t++)
-        count += tile->buckets[t * FLA_TILE + row] == buckets[t];
-    return count;
+    for (size_t t = 0; t < model->tables && count < min_collisions; t++)
+        count += fla_collides(model, t, tile->buckets + row, FLA_TILE, buckets);
+    return count >= min_collisions;
 }
 
-/* Among the buckets that the base has kept; a few rows, one by one. */
-static uint64_t kept_candidates(const fla_tile *tile, uint64_t set,
-                                const int64_t *buckets, uint64_t min_collisions)
+/* Among the buckets that the base has kept; a few rows, one by one.  Inlined, so that a
+   table of one hash is no loop. */
+static inline uint64_t kept_candidates(const fla_tile *tile, uint64_t set,
+                                       const int64_t *buckets, uint64_t min_collisions,
+                                       size_t hashes)
 {
-    const size_t tables = tile->hasher.model->tables;
+    const fla_model *model = tile->hasher.model;
+    const size_t functions = model->functions;
     const int64_t *low = tile->base->bucket_low;
     uint64_t candidates = 0;
     for (uint64_t rest = set; rest != 0; rest &= rest - 1) {
         const size_t row = fla_lowest_bit(rest);
-        const uint8_t *mine = tile->base->buckets + (tile->first + row) * tables;
+        const uint8_t *mine = tile->base->buckets + (tile->first + row) * functions;
         uint64_t count = 0;
-        for (size_t t = 0; t < tables && count < min_collisions; t++)
-            count += mine[t] == (uint64_t)buckets[t] - (uint64_t)low[t];
+        for (size_t f = 0; f < functions && count < min_collisions; f += hashes) {
+            bool same = true;
+            for (size_t k = f; k < f + hashes; k++)
+                same &= mine[k] == (uint64_t)buckets[k] - (uint64_t)low[k];
+            count += same;
+        }
         candidates |= (uint64_t)(count >= min_collisions) << row;
     }
     return candidates;
@@ -162,8 +182,10 @@ static uint64_t kept_candidates(const fla_tile *tile, uint64_t set,
 uint64_t fla_tile_candidates(fla_tile *tile, uint64_t set, const int64_t *buckets,
                              uint64_t min_collisions)
 {
+    const size_t hashes = tile->hasher.model->hashes;
     if (tile->base->buckets != NULL)
-        return kept_candidates(tile, set, buckets, min_collisions);
+        return hashes == 1 ? kept_candidates(tile, set, buckets, min_collisions, 1)
+                           : kept_candidates(tile, set, buckets, min_collisions, hashes);
     if (!tile->bucketed && bucket(tile) != FLA_OK)
         return 0;
     uint64_t candidates = colliding_once(tile, set, buckets);
@@ -171,7 +193,7 @@ uint64_t fla_tile_candidates(fla_tile *tile, uint64_t set, const int64_t *bucket
         return candidates;
     for (uint64_t rest = candidates; rest != 0; rest &= rest - 1) {
         const size_t row = fla_lowest_bit(rest);
-        if (collisions(tile, row, buckets) < min_collisions)
+        if (!collides(tile, row, buckets, min_collisions))
             candidates &= ~((uint64_t)1 << row);
     }
     return candidates;

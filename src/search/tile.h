@@ -8,7 +8,7 @@
 typedef struct fla_tile {
     const fla_kernels *kernels;
     fla_hasher hasher; /* unused without a model */
-    int64_t *buckets;  /* [tables x 64], valid when bucketed; NULL without a model */
+    int64_t *buckets;  /* [functions x 64], valid when bucketed; NULL without a model */
     bool bucketed;
     float
         *floats; /* [4 x dim x 16], valid when packed: less the centre of a coded base */
@@ -49,7 +49,7 @@ uint64_t fla_tile_all(const fla_tile *tile);
  * Of the rows in the set, those that collide with a query in at least min_collisions hash
  * tables.  There must be a model, and no bucket beyond int64.
  *
- * buckets  [tables], the query's.
+ * buckets  [functions], the query's.
  */
 uint64_t fla_tile_candidates(fla_tile *tile, uint64_t set, const int64_t *buckets,
                              uint64_t min_collisions);

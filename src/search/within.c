@@ -137,6 +137,7 @@ static void scan_task(fla_job *job, void *arg, size_t task, unsigned worker)
         fla_scan_set_radius(scan, i, radius_of(within, within->batch_first + q + i));
     scan->min_collisions = within->min_collisions;
     scan->upper = within->upper;
+    scan->sketch = within->sketch;
     scan->visit = keep;
     scan->arg = &visit;
     const fla_status status =
@@ -182,22 +183,21 @@ static fla_status choose_runs(fla_within *within, fla_run *run)
                           &base->rows);
 }
 
-fla_status fla_within_run(fla_within *within, const fla_call *call)
+fla_status fla_within_run(fla_within *within, fla_run *run)
 {
     const size_t queries = within->queries->rows, rows = within->base->rows.rows;
-    fla_run run = fla_run_begin(call, (uint64_t)queries * rows);
     fla_status status = FLA_OK;
     if (queries == 0 || rows == 0)
         return FLA_OK;
     within->threads = fla_pool_threads(within->context->pool);
-    status = choose_runs(within, &run);
+    status = choose_runs(within, run);
     if (status != FLA_OK)
         return status;
     cut(within);
     if (!make_room(within))
         return FLA_ERR_MEMORY;
     for (size_t q = 0; q < queries && status == FLA_OK; q += within->batch_queries)
-        status = run_batch(within, &run, q);
+        status = run_batch(within, run, q);
     for (unsigned i = 0; i < within->threads; i++)
         within->pairs += within->counts[i];
     return status;

@@ -22,9 +22,10 @@ typedef struct fla_within {
     bool one_radius;
     uint64_t min_collisions;
     fla_plan plan;
-    bool strict; /* distance < radius */
-    bool upper;  /* rows numbered above the query's number only */
-    bool count;  /* only count: keep no pair */
+    bool strict;              /* distance < radius */
+    bool upper;               /* rows numbered above the query's number only */
+    bool count;               /* only count: keep no pair */
+    const fla_sketch *sketch; /* of the pairs' collisions, to admit them by; or NULL */
 
     /* how the work is cut */
     size_t block, blocks;      /* queries of a task, and such blocks in all */
@@ -45,12 +46,18 @@ typedef struct fla_within {
         batch_queries; /* where the batch begins; queries of one, at most */
 } fla_within;
 
+/* What a search reports as progress: queries x base rows. */
+static inline uint64_t fla_within_units(const fla_within *within)
+{
+    return (uint64_t)within->queries->rows * within->base->rows.rows;
+}
+
 /*
- * Find them all.  Progress is counted in queries x base rows.
+ * Find them all.  run's done grows by fla_within_units.
  * Returns FLA_OK, FLA_ERR_NONFINITE or FLA_ERR_RANGE (of the queries, without describing
  * it), FLA_ERR_MEMORY or FLA_ERR_CANCELLED.  Clear in any case.
  */
-fla_status fla_within_run(fla_within *within, const fla_call *call);
+fla_status fla_within_run(fla_within *within, fla_run *run);
 void fla_within_clear(fla_within *within);
 
 /* Lists of pairs, all in one: list i is at starts[i] .. starts[i + 1] - 1. */

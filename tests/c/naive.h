@@ -24,15 +24,22 @@ static inline fla_matrix naive_matrix(const double (*rows)[NAIVE_DIM], size_t n,
     return (fla_matrix){rows, n, NAIVE_DIM, sizeof rows[0], first_row, FLA_F64};
 }
 
-static inline fla_model *naive_model(void)
+static inline fla_model *naive_model_of(uint64_t hashes, fla_projection projection)
 {
     fla_model_options options;
     fla_model *model;
     fla_model_options_init(&options); /* bucket_length 2 */
     options.num_hash_tables = NAIVE_TABLES;
+    options.num_hashes_per_table = hashes;
+    options.projection = projection;
     if (fla_model_create(&options, NAIVE_DIM, &model, NULL) != FLA_OK)
         abort();
     return model;
+}
+
+static inline fla_model *naive_model(void)
+{
+    return naive_model_of(1, FLA_PROJECTION_SPARK);
 }
 
 static inline double naive_distance(const double *x, const double *y)
@@ -46,18 +53,26 @@ static inline double naive_distance(const double *x, const double *y)
     return sqrt(sum);
 }
 
+/* By function f: hash f % hashes of table f / hashes. */
+static inline double naive_bucket(const fla_model *model, const double *x, size_t f)
+{
+    const double *vector = fla_model_vectors(model) + f * NAIVE_DIM;
+    double sum = 0;
+    for (size_t j = 0; j < NAIVE_DIM; j++)
+        sum = fma(x[j], vector[j], sum);
+    return floor(0.5 * (sum + fla_model_offsets(model)[f]));
+}
+
 static inline uint64_t naive_collisions(const fla_model *model, const double *x,
                                         const double *y)
 {
     uint64_t count = 0;
-    const double *vectors = fla_model_vectors(model);
+    const size_t hashes = fla_model_hashes(model);
     for (size_t t = 0; t < NAIVE_TABLES; t++) {
-        double a = 0, b = 0;
-        for (size_t j = 0; j < NAIVE_DIM; j++) {
-            a = fma(x[j], vectors[t * NAIVE_DIM + j], a);
-            b = fma(y[j], vectors[t * NAIVE_DIM + j], b);
-        }
-        count += floor(0.5 * a) == floor(0.5 * b);
+        size_t same = 0;
+        for (size_t f = t * hashes; f < (t + 1) * hashes; f++)
+            same += naive_bucket(model, x, f) == naive_bucket(model, y, f);
+        count += same == hashes;
     }
     return count;
 }

@@ -70,7 +70,7 @@ static void what_is_exported_is_imported_without_a_copy(void)
 {
     struct ArrowSchema schema;
     struct ArrowArray array, taken[3];
-    fla_arrow_rows *rows = NULL;
+    fla_arrow_memory *memory = NULL;
     fla_matrix view = {0};
     int released = 0;
     CHECK(export_three(&released, &schema, &array, NULL) == FLA_OK, "refused");
@@ -78,7 +78,7 @@ static void what_is_exported_is_imported_without_a_copy(void)
         CHECK(fla_arrow_take_column(&schema, &array, i, &taken[i], NULL) == FLA_OK,
               "column %zu", i);
     array.release(&array);
-    CHECK(fla_arrow_import_rows(schema.children[0], &taken[0], 0, &rows, &view, NULL) ==
+    CHECK(fla_arrow_import_rows(schema.children[0], &taken[0], 0, &memory, &view, NULL) ==
               FLA_OK,
           "the vectors were refused");
     schema.release(&schema);
@@ -90,7 +90,7 @@ static void what_is_exported_is_imported_without_a_copy(void)
     taken[1].release(&taken[1]);
     taken[2].release(&taken[2]);
     CHECK(released == 0, "the owner was released while a column needs it");
-    fla_arrow_rows_free(rows);
+    fla_arrow_memory_free(memory);
     CHECK(released == 1 && fla_test_alloc_live() == 0, "released %d times", released);
 }
 

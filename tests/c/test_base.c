@@ -352,6 +352,16 @@ static void progress_grows_and_ends_at_the_total(void)
     fla_pool_free(pool);
 }
 
+static void a_run_without_units_reports_nothing(void)
+{
+    fla_pool *pool = fla_pool_create(2);
+    asked a = {.cancelled_after = 3};
+    fla_call call = {sizeof call, 0, cancel, progress, &a};
+    CHECK(pool_run(pool, &call, 50, 0, sleep_task, NULL) == FLA_ERR_CANCELLED, "run");
+    CHECK(a.asked == 4 && a.reports == 0, "%d reports", a.reports);
+    fla_pool_free(pool);
+}
+
 int main(void)
 {
     RUN(sizes_that_do_not_fit_are_refused);
@@ -369,5 +379,6 @@ int main(void)
     RUN(cancelling_stops_all_workers_soon);
     RUN(short_jobs_can_be_cancelled);
     RUN(progress_grows_and_ends_at_the_total);
+    RUN(a_run_without_units_reports_nothing);
     return check_report();
 }

@@ -16,21 +16,25 @@
 #include "lsh/bucket_bound.h"
 #include "lsh/model.h"
 
-enum { ROWS = 41, TABLES = 3, MAX_DIM = 2000, TRIALS = 12 };
+enum { ROWS = 41, FUNCTIONS = 3, MAX_DIM = 2000, TRIALS = 16 };
 
-static double vectors[TABLES * MAX_DIM], wide[ROWS * MAX_DIM];
-static float narrow_rows[ROWS * MAX_DIM], narrow_vectors[TABLES * MAX_DIM];
-static float tolerances[TABLES];
+static double vectors[FUNCTIONS * MAX_DIM], offsets[FUNCTIONS], wide[ROWS * MAX_DIM];
+static float narrow_rows[ROWS * MAX_DIM], narrow_vectors[FUNCTIONS * MAX_DIM];
+static float narrow_offsets[FUNCTIONS], tolerances[FUNCTIONS];
 
 static fla_model model_of(size_t dim, double reciprocal)
 {
-    fla_model model = {.bucket_length = 1 / reciprocal,
-                       .reciprocal = reciprocal,
-                       .tables = TABLES,
-                       .dim = dim,
-                       .vectors = vectors,
-                       .narrow = {TABLES, dim, narrow_vectors, tolerances, 0}};
-    model.longest_norm = fla_narrow_set(&model.narrow, vectors, reciprocal);
+    fla_model model = {
+        .bucket_length = 1 / reciprocal,
+        .reciprocal = reciprocal,
+        .tables = FUNCTIONS,
+        .hashes = 1,
+        .functions = FUNCTIONS,
+        .dim = dim,
+        .vectors = vectors,
+        .offsets = offsets,
+        .narrow = {FUNCTIONS, dim, narrow_vectors, narrow_offsets, tolerances, 0}};
+    fla_model_derive(&model);
     return model;
 }
 
@@ -41,17 +45,24 @@ static double uniform(void)
     return (double)(int64_t)data_next() * 0x1p-63;
 }
 
+/* Of unit length, or as long as they come. */
 static void draw_vectors(size_t dim)
 {
-    for (size_t t = 0; t < TABLES; t++) {
+    const bool unit = data_next() % 2 == 0;
+    for (size_t f = 0; f < FUNCTIONS; f++) {
         double squares = 0;
         for (size_t j = 0; j < dim; j++) {
-            vectors[t * dim + j] = uniform();
-            squares += vectors[t * dim + j] * vectors[t * dim + j];
+            vectors[f * dim + j] = uniform();
+            squares += vectors[f * dim + j] * vectors[f * dim + j];
         }
-        for (size_t j = 0; j < dim; j++)
-            vectors[t * dim + j] /= sqrt(squares);
+        for (size_t j = 0; unit && j < dim; j++)
+            vectors[f * dim + j] /= sqrt(squares);
     }
+}
+
+static void no_offsets(void)
+{
+    memset(offsets, 0, sizeof offsets);
 }
 
 static void scale_rows(size_t dim, double size)
@@ -86,6 +97,12 @@ static void subnormal(size_t dim)
     scale_rows(dim, 1e-42);
 }
 
+/* As large as what adding to an offset may round off. */
+static void faint(size_t dim)
+{
+    scale_rows(dim, 0x1p-24);
+}
+
 static void mixed(size_t dim)
 {
     draw_vectors(dim);
@@ -99,7 +116,7 @@ static void aligned(size_t dim)
     draw_vectors(dim);
     for (size_t i = 0; i < ROWS; i++)
         for (size_t j = 0; j < dim; j++)
-            wide[i * dim + j] = vectors[i % TABLES * dim + j] * (9 + uniform());
+            wide[i * dim + j] = vectors[i % FUNCTIONS * dim + j] * (9 + uniform());
 }
 
 /* Large products of changing sign that nearly cancel. */
@@ -108,7 +125,7 @@ static void cancelling(size_t dim)
     draw_vectors(dim);
     for (size_t i = 0; i < ROWS; i++) {
         for (size_t j = 0; j < dim; j++) {
-            const double r = vectors[i % TABLES * dim + j];
+            const double r = vectors[i % FUNCTIONS * dim + j];
             const double product = (j % 2 == 0 ? 1e4 : -1e4) + uniform();
             wide[i * dim + j] = product / (r + (r < 0 ? -1e-3 : 1e-3));
         }
@@ -122,7 +139,7 @@ static void cancelling(size_t dim)
  */
 static void absorb(size_t dim, size_t period)
 {
-    for (size_t i = 0; i < ROWS + TABLES; i++) {
+    for (size_t i = 0; i < ROWS + FUNCTIONS; i++) {
         double *row = i < ROWS ? wide + i * dim : vectors + (i - ROWS) * dim;
         const double sign = i < ROWS && i % 2 == 1 ? -1 : 1;
         for (size_t j = 0; j < dim; j++)
@@ -152,6 +169,7 @@ static const family families[] = {
     {"beyond float squares", beyond_float_squares},
     {"small", small},
     {"subnormal", subnormal},
+    {"faint", faint},
     {"aligned", aligned},
     {"cancelling", cancelling},
     {"absorbing, first", absorbing_first},
@@ -181,27 +199,27 @@ static fla_matrix matrix_of(fla_dtype dtype, size_t dim)
 static size_t check_rows(const char *what, const fla_kernels *k, const fla_model *model,
                          const fla_matrix *rows)
 {
-    int64_t out[ROWS * TABLES];
+    int64_t out[ROWS * FUNCTIONS];
     fla_hasher hasher;
     size_t sure = 0;
     bool fits = true;
     CHECK(fla_hasher_init(&hasher, k, model), "no memory");
     const fla_status status = fla_hash_rows(&hasher, rows, 0, ROWS, out);
     for (size_t i = 0; i < ROWS; i++)
-        for (size_t t = 0; t < TABLES; t++)
+        for (size_t t = 0; t < FUNCTIONS; t++)
             fits &= fla_bucket_fits(fla_hash_one(model, rows, i, t));
     CHECK(status == (fits ? FLA_OK : FLA_ERR_RANGE), "%s on %s: status %d", what, k->name,
           (int)status);
     for (size_t i = 0; i < ROWS && status == FLA_OK; i++) {
-        for (size_t t = 0; t < TABLES; t++) {
+        for (size_t t = 0; t < FUNCTIONS; t++) {
             const int64_t want = (int64_t)fla_hash_one(model, rows, i, t);
-            CHECK(out[i * TABLES + t] == want,
+            CHECK(out[i * FUNCTIONS + t] == want,
                   "%s on %s, type %d, dim %zu, row %zu, table %zu: %lld, want %lld", what,
                   k->name, (int)rows->dtype, rows->dim, i, t,
-                  (long long)out[i * TABLES + t], (long long)want);
+                  (long long)out[i * FUNCTIONS + t], (long long)want);
         }
     }
-    for (size_t t = 0; t < TABLES && hasher.failures == 0; t++)
+    for (size_t t = 0; t < FUNCTIONS && hasher.failures == 0; t++)
         for (size_t i = 0; i < FLA_GROUP; i++)
             sure += (hasher.unsure[t] >> i & 1) == 0;
     fla_hasher_clear(&hasher);
@@ -211,7 +229,7 @@ static size_t check_rows(const char *what, const fla_kernels *k, const fla_model
 /* A reciprocal that puts some row's projection within two ulps of a border. */
 static double reciprocal_at_border(const fla_matrix *rows)
 {
-    const size_t i = data_next() % ROWS, t = i % TABLES;
+    const size_t i = data_next() % ROWS, t = i % FUNCTIONS;
     const double border = (double)(1 + ((int64_t)1 << data_next() % 13));
     double sum = 0;
     for (size_t j = 0; j < rows->dim; j++)
@@ -224,15 +242,34 @@ static double reciprocal_at_border(const fla_matrix *rows)
     return reciprocal;
 }
 
+/* An offset of [0, length) that puts some row's projection beside a border. */
+static double offset_at_border(const fla_matrix *rows, double reciprocal, size_t f)
+{
+    const size_t i = data_next() % ROWS;
+    double sum = 0;
+    for (size_t j = 0; j < rows->dim; j++)
+        sum = fma(fla_row_value(rows, i, j), vectors[f * rows->dim + j], sum);
+    const double z = reciprocal * sum, length = 1 / reciprocal;
+    const double offset =
+        (ceil(z) - z) * length + (double)(data_next() % 5) * z * 0x1p-54;
+    return fmin(fmax(offset, 0), nextafter(length, 0));
+}
+
 static size_t hash_family(const fla_kernels *k, const family *family, size_t dim)
 {
     size_t sure = 0;
     family->make(dim);
     for (size_t trial = 0; trial < TRIALS; trial++) {
         const fla_matrix rows = matrix_of(trial % 2 == 0 ? FLA_F32 : FLA_F64, dim);
-        const fla_model model = model_of(dim, reciprocal_at_border(&rows));
+        const bool ones = trial % 8 >= 6; /* so that rows may be small beside buckets */
+        const double reciprocal = ones ? 1 : reciprocal_at_border(&rows);
+        no_offsets();
+        for (size_t f = 0; f < FUNCTIONS && trial % 8 >= 4; f++)
+            offsets[f] = offset_at_border(&rows, reciprocal, f);
+        const fla_model model = model_of(dim, reciprocal);
         sure += check_rows(family->name, k, &model, &rows);
     }
+    no_offsets();
     return sure;
 }
 
@@ -260,7 +297,7 @@ static void buckets_at_borders(const fla_kernels *k)
         for (size_t d = 0; d < DIMS; d++)
             sure[f] += hash_family(k, &families[f], dims[d]);
     for (size_t f = 0; f < FAMILIES; f++) {
-        const size_t share = 100 * sure[f] / (DIMS * TRIALS * TABLES * FLA_GROUP);
+        const size_t share = 100 * sure[f] / (DIMS * TRIALS * FUNCTIONS * FLA_GROUP);
         const bool served = strcmp(families[f].name, "beyond float squares") != 0 &&
                             strcmp(families[f].name, "small") != 0 &&
                             strcmp(families[f].name, "subnormal") != 0;
@@ -317,7 +354,7 @@ static void one_bad_row(const fla_kernels *k)
     static const double bad[] = {NAN, INFINITY, -INFINITY, 1e35};
     enum { KINDS = sizeof bad / sizeof bad[0], DIM = 33 };
     for (size_t trial = 0; trial < 32; trial++) {
-        int64_t out[ROWS * TABLES];
+        int64_t out[ROWS * FUNCTIONS];
         fla_hasher hasher;
         ordinary(DIM);
         wide[data_next() % (ROWS * DIM)] = bad[trial % KINDS];
@@ -343,7 +380,7 @@ static void float32_returns(const fla_kernels *k)
 {
     enum { DIM = 4, MANY = 200, LONG = 100 };
     float rows[MANY * FLA_GROUP][DIM];
-    int64_t *out = fla_alloc(MANY * FLA_GROUP * TABLES, sizeof *out);
+    int64_t *out = fla_alloc(MANY * FLA_GROUP * FUNCTIONS, sizeof *out);
     fla_hasher hasher;
     draw_vectors(DIM);
     const fla_model model = model_of(DIM, 1);
@@ -359,9 +396,9 @@ static void float32_returns(const fla_kernels *k)
     CHECK(hasher.failures > 0, "%s: float32 took rows that are too long", k->name);
     CHECK(fla_hash_rows(&hasher, &all, 0, MANY * FLA_GROUP, out) == FLA_OK, "hash");
     CHECK(hasher.failures == 0, "%s: float32 was not tried again", k->name);
-    for (size_t i = 0; i < MANY * FLA_GROUP * TABLES; i++)
-        CHECK(out[i] == (int64_t)fla_hash_one(&model, &all, i / TABLES, i % TABLES),
-              "%s: row %zu", k->name, i / TABLES);
+    for (size_t i = 0; i < MANY * FLA_GROUP * FUNCTIONS; i++)
+        CHECK(out[i] == (int64_t)fla_hash_one(&model, &all, i / FUNCTIONS, i % FUNCTIONS),
+              "%s: row %zu", k->name, i / FUNCTIONS);
     fla_hasher_clear(&hasher);
     fla_free(out);
 }
@@ -374,17 +411,62 @@ static void float32_is_tried_again(void)
 static void no_bound_means_no_norm(void)
 {
     draw_vectors(8);
-    fla_narrow narrow = {1, 8, narrow_vectors, tolerances, 0};
-    CHECK(fla_narrow_set(&narrow, vectors, 0.5) > 1, "an ordinary model");
-    CHECK(fla_narrow_set(&narrow, vectors, 1e45) < 0, "beyond float32");
-    CHECK(fla_narrow_set(&narrow, vectors, DBL_MAX) < 0, "beyond float32");
-    CHECK(fla_narrow_set(&narrow, vectors, 1e-300) > 1, "all buckets 0 or -1");
+    fla_narrow narrow = {1, 8, narrow_vectors, narrow_offsets, tolerances, 0};
+    CHECK(fla_narrow_set(&narrow, vectors, offsets, 0.5) > 1, "an ordinary model");
+    CHECK(fla_narrow_set(&narrow, vectors, offsets, 1e45) < 0, "beyond float32");
+    CHECK(fla_narrow_set(&narrow, vectors, offsets, DBL_MAX) < 0, "beyond float32");
+    CHECK(fla_narrow_set(&narrow, vectors, offsets, 1e-300) > 1, "all buckets 0 or -1");
     narrow.dim = (size_t)1 << 23;
-    CHECK(fla_narrow_set(&narrow, vectors, 0.5) < 0, "too many roundings");
+    CHECK(fla_narrow_set(&narrow, vectors, offsets, 0.5) < 0, "too many roundings");
     memset(vectors, 0, sizeof vectors);
     narrow.dim = 8;
-    const float longest = fla_narrow_set(&narrow, vectors, 0.5);
+    const float longest = fla_narrow_set(&narrow, vectors, offsets, 0.5);
     CHECK(longest > 1 && longest <= FLT_MAX, "a zero vector: %g", (double)longest);
+}
+
+/* Rows of one magnitude that lean the way a vector does have the largest buckets. */
+static void rows_that_surely_fit_do(void)
+{
+    enum { DIM = 37 };
+    size_t sure = 0, unsure = 0;
+    for (int exponent = -60; exponent <= 60; exponent += 5) {
+        ordinary(DIM);
+        const double reciprocal = ldexp(1, exponent);
+        for (size_t f = 0; f < FUNCTIONS; f++)
+            offsets[f] = (0.5 + fabs(uniform()) / 2) / reciprocal;
+        const fla_model model = model_of(DIM, reciprocal);
+        for (int bits = 58; bits <= 66; bits++) {
+            const double peak = ldexp(1, bits) / (reciprocal * model.reach);
+            for (size_t i = 0; i < ROWS * DIM; i++)
+                wide[i] = copysign(peak, vectors[i / DIM % FUNCTIONS * DIM + i % DIM]);
+            const fla_matrix rows = matrix_of(FLA_F64, DIM);
+            bool fits = true;
+            for (size_t i = 0; i < ROWS * FUNCTIONS; i++)
+                fits &= fla_bucket_fits(
+                    fla_hash_one(&model, &rows, i / FUNCTIONS, i % FUNCTIONS));
+            const bool surely = fla_buckets_surely_fit(&model, peak);
+            CHECK(fits || !surely, "2^%d buckets of 2^%d surely fit, and do not", bits,
+                  -exponent);
+            CHECK(surely || bits >= 61, "2^%d buckets might not fit", bits);
+            sure += surely;
+            unsure += !fits;
+        }
+    }
+    CHECK(sure > 0 && unsure > 0, "%zu sure, %zu do not fit", sure, unsure);
+    no_offsets();
+}
+
+/* A sum and an offset that are finite, and together are not. */
+static void rows_that_overflow_with_their_offset_do_not_surely_fit(void)
+{
+    for (size_t f = 0; f < FUNCTIONS; f++) {
+        vectors[f] = 1;
+        offsets[f] = 1.6e308;
+    }
+    const fla_model model = model_of(1, 1 / 1.7e308);
+    CHECK(!fla_buckets_surely_fit(&model, 0.5e308), "an infinite bucket surely fits");
+    CHECK(fla_buckets_surely_fit(&model, 0.01e307), "bucket 0 or 1 might not fit");
+    no_offsets();
 }
 
 int main(void)
@@ -395,5 +477,7 @@ int main(void)
     RUN(a_bad_row_is_reported);
     RUN(float32_is_tried_again);
     RUN(no_bound_means_no_norm);
+    RUN(rows_that_surely_fit_do);
+    RUN(rows_that_overflow_with_their_offset_do_not_surely_fit);
     return check_report();
 }

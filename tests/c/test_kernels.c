@@ -15,7 +15,7 @@
 #include "fast_lsh_ann.h"
 #include "search/bound.h"
 
-enum { MAX_DIM = 131, MAX_TABLES = 19, QUERIES = 9 };
+enum { MAX_DIM = 131, MAX_FUNCTIONS = 19, QUERIES = 9 };
 
 /* Rows that end at a page border, one mapping each, of float or double. */
 static guarded rows32[FLA_TILE], rows64[FLA_TILE];
@@ -137,18 +137,21 @@ static void every_tier_sees_nan_and_infinity(void)
 static void project_matches(const fla_kernels *k, size_t dim)
 {
     double *group = fla_alloc(dim * FLA_GROUP, sizeof *group);
-    double *vectors = fla_alloc(dim * MAX_TABLES, sizeof *vectors);
-    double got[MAX_TABLES * FLA_GROUP] __attribute__((aligned(64)));
-    double want[MAX_TABLES * FLA_GROUP] __attribute__((aligned(64)));
+    double *vectors = fla_alloc(dim * MAX_FUNCTIONS, sizeof *vectors);
+    double offsets[MAX_FUNCTIONS];
+    double got[MAX_FUNCTIONS * FLA_GROUP] __attribute__((aligned(64)));
+    double want[MAX_FUNCTIONS * FLA_GROUP] __attribute__((aligned(64)));
     k->floats->pack_f64(pointers64, pointers64, dim, group);
-    for (size_t i = 0; i < dim * MAX_TABLES; i++)
+    for (size_t i = 0; i < dim * MAX_FUNCTIONS; i++)
         vectors[i] = data_value();
-    for (size_t tables = 1; tables <= MAX_TABLES; tables++) {
+    for (size_t f = 0; f < MAX_FUNCTIONS; f++)
+        offsets[f] = data_value();
+    for (size_t n = 1; n <= MAX_FUNCTIONS; n++) {
         /* So fine a bucket that the last bits of the sum show. */
-        k->floats->project(group, dim, vectors, tables, 0x1p60, got);
-        fla_floats_scalar.project(group, dim, vectors, tables, 0x1p60, want);
-        CHECK(memcmp(got, want, tables * FLA_GROUP * sizeof *got) == 0,
-              "%s project dim %zu tables %zu", k->name, dim, tables);
+        k->floats->project(group, dim, vectors, offsets, n, 0x1p60, got);
+        fla_floats_scalar.project(group, dim, vectors, offsets, n, 0x1p60, want);
+        CHECK(memcmp(got, want, n * FLA_GROUP * sizeof *got) == 0,
+              "%s project dim %zu functions %zu", k->name, dim, n);
     }
     fla_free(group);
     fla_free(vectors);
@@ -164,6 +167,7 @@ static void chain_matches(const fla_kernels *k, size_t dim)
 {
     double *group = fla_alloc(dim * FLA_GROUP, sizeof *group);
     double *vectors = fla_alloc(dim * FLA_PAIRS, sizeof *vectors);
+    const double offsets[FLA_PAIRS] = {0};
     double want[FLA_PAIRS * FLA_GROUP] __attribute__((aligned(64))), got[FLA_PAIRS];
     const double *each[FLA_PAIRS];
     for (size_t i = 0; i < dim * FLA_PAIRS; i++)
@@ -174,7 +178,7 @@ static void chain_matches(const fla_kernels *k, size_t dim)
         const void **rows = type == 0 ? pointers32 : pointers64;
         (type == 0 ? k->floats->chain_f32 : k->floats->chain_f64)(rows, each, dim, got);
         pack(&fla_floats_scalar, 0, type == 0 ? FLA_F32 : FLA_F64, dim, NULL, group);
-        fla_floats_scalar.project(group, dim, vectors, FLA_PAIRS, 0x1p60, want);
+        fla_floats_scalar.project(group, dim, vectors, offsets, FLA_PAIRS, 0x1p60, want);
         for (size_t i = 0; i < FLA_PAIRS; i++)
             CHECK(floor(0x1p60 * got[i]) == want[i * FLA_GROUP + i],
                   "%s chain dim %zu pair %zu", k->name, dim, i);
@@ -246,25 +250,28 @@ static void norms_are_not_finite_where_a_value_is_not(void)
 /* On multiples of 1/16 that are small every order of additions gives the same. */
 static void bucket_matches(const fla_kernels *k, size_t dim)
 {
-    enum { GROUPS = 3, MOST = GROUPS * MAX_TABLES };
+    enum { GROUPS = 3, MOST = GROUPS * MAX_FUNCTIONS };
     const size_t n_values = GROUPS * FLA_GROUP * dim;
     float *groups = fla_alloc(n_values, sizeof *groups), norms[GROUPS * FLA_GROUP];
-    float *vectors = fla_alloc(MAX_TABLES * dim, sizeof *vectors), tolerances[MAX_TABLES];
+    float *vectors = fla_alloc(MAX_FUNCTIONS * dim, sizeof *vectors);
+    float offsets[MAX_FUNCTIONS], tolerances[MAX_FUNCTIONS];
     int64_t got[MOST * FLA_GROUP] __attribute__((aligned(64)));
     int64_t want[MOST * FLA_GROUP] __attribute__((aligned(64)));
     uint16_t unsure[MOST], want_unsure[MOST];
     for (size_t i = 0; i < n_values; i++)
         groups[i] = (float)(int)(data_next() % 15) - 7;
-    for (size_t i = 0; i < MAX_TABLES * dim; i++)
+    for (size_t i = 0; i < MAX_FUNCTIONS * dim; i++)
         vectors[i] = ((float)(int)(data_next() % 15) - 7) / 16;
     for (size_t i = 0; i < GROUPS * FLA_GROUP; i++)
         norms[i] = (float)(data_next() % 16);
-    for (size_t t = 0; t < MAX_TABLES; t++)
-        tolerances[t] = (float)(data_next() % 4) / 128;
-    for (size_t tables = 1; tables <= MAX_TABLES; tables++) {
-        const fla_narrow narrow = {tables, dim, vectors, tolerances, 0x1p-6f};
+    for (size_t f = 0; f < MAX_FUNCTIONS; f++) {
+        offsets[f] = (float)(data_next() % 16) / 16;
+        tolerances[f] = (float)(data_next() % 4) / 128;
+    }
+    for (size_t functions = 1; functions <= MAX_FUNCTIONS; functions++) {
+        const fla_narrow narrow = {functions, dim, vectors, offsets, tolerances, 0x1p-6f};
         for (size_t n = 1; n <= GROUPS; n++) {
-            const size_t count = n * tables;
+            const size_t count = n * functions;
             const uint32_t any = k->floats->bucket(&narrow, groups, norms, n, groups,
                                                    64 * dim, got, unsure);
             const uint32_t want_any = fla_floats_scalar.bucket(
@@ -272,7 +279,8 @@ static void bucket_matches(const fla_kernels *k, size_t dim)
             CHECK(memcmp(got, want, count * FLA_GROUP * sizeof *got) == 0 &&
                       memcmp(unsure, want_unsure, count * sizeof *unsure) == 0 &&
                       any == want_any,
-                  "%s bucket dim %zu tables %zu groups %zu", k->name, dim, tables, n);
+                  "%s bucket dim %zu functions %zu groups %zu", k->name, dim, functions,
+                  n);
         }
     }
     fla_free(groups);
@@ -284,7 +292,7 @@ static void every_tier_buckets_alike(void)
     each_tier("bucket", bucket_matches);
 }
 
-/* (dim stands for the tables here.) */
+/* (dim stands for the functions here.) */
 static void lay_out_matches(const fla_kernels *k, size_t dim)
 {
     int64_t *buckets = fla_alloc(dim * FLA_GROUP, sizeof *buckets);
@@ -361,13 +369,13 @@ static void the_projection_is_fused(void)
 {
     double group[2 * FLA_GROUP] __attribute__((aligned(64)));
     double bucket[FLA_GROUP] __attribute__((aligned(64)));
-    const double vectors[2] = {-(1 + 0x1p-29), 1 + 0x1p-30};
+    const double vectors[2] = {-(1 + 0x1p-29), 1 + 0x1p-30}, offset = 0x1p-54;
     for (size_t i = 0; i < FLA_GROUP; i++) {
         group[i] = 1;
         group[FLA_GROUP + i] = 1 + 0x1p-30;
     }
-    fla_floats_scalar.project(group, 2, vectors, 1, 0x1p70, bucket);
-    CHECK(bucket[0] == 0x1p10, "got %g, want 2^10", bucket[0]);
+    fla_floats_scalar.project(group, 2, vectors, &offset, 1, 0x1p70, bucket);
+    CHECK(bucket[0] == 0x1p16 + 0x1p10, "got %g, want 2^16 + 2^10", bucket[0]);
 }
 
 static void match_finds(const fla_kernels *k, size_t dim)

@@ -4,7 +4,7 @@
 
 #include "base/alloc.h"
 #include "check.h"
-#include "naive.h"
+#include "naive_pairs.h"
 
 enum { N = 500, M = 130 };
 
@@ -13,65 +13,24 @@ static fla_context *context;
 static fla_model *model;
 static fla_index *index_of_base, *index_of_other;
 
-/* ---- the naive answer ---------------------------------------------------------- */
-
-typedef struct sides {
-    const double (*left)[NAIVE_DIM], (*right)[NAIVE_DIM];
-    size_t n_left, n_right;
-} sides;
-
-static const sides base_other = {base, other, N, M}, other_base = {other, base, M, N};
-static const sides base_base = {base, base, N, N};
-
-static fla_pairs *naive_pairs(sides s, double threshold,
-                              const fla_search_options *options)
-{
-    fla_pairs *pairs = calloc(1, sizeof *pairs);
-    const size_t most = s.n_left * s.n_right + 1;
-    pairs->left = malloc(most * sizeof *pairs->left);
-    pairs->right = malloc(most * sizeof *pairs->right);
-    pairs->distances = malloc(most * sizeof *pairs->distances);
-    for (size_t i = 0; i < s.n_left; i++) {
-        for (size_t j = options->upper ? i + 1 : 0; j < s.n_right; j++) {
-            if (!naive_within(model, s.left[i], s.right[j], threshold, options))
-                continue;
-            pairs->left[pairs->n] = (int64_t)i;
-            pairs->right[pairs->n] = (int64_t)j;
-            pairs->distances[pairs->n++] = naive_distance(s.left[i], s.right[j]);
-        }
-    }
-    return pairs;
-}
-
-static void naive_free(fla_pairs *pairs)
-{
-    free(pairs->left);
-    free(pairs->right);
-    free(pairs->distances);
-    free(pairs);
-}
-
-static bool same(const fla_pairs *a, const fla_pairs *b)
-{
-    return a->n == b->n && memcmp(a->left, b->left, a->n * sizeof *a->left) == 0 &&
-           memcmp(a->right, b->right, a->n * sizeof *a->right) == 0 &&
-           memcmp(a->distances, b->distances, a->n * sizeof *a->distances) == 0;
-}
+static const naive_sides base_other = {base, other, N, M},
+                         other_base = {other, base, M, N};
+static const naive_sides base_base = {base, base, N, N};
 
 /* ---- collected and counted ------------------------------------------------------ */
 
 static void check_joined(const fla_index *index, const fla_matrix *left,
-                         const fla_matrix *right, sides s, double threshold,
+                         const fla_matrix *right, naive_sides s, double threshold,
                          const fla_search_options *options, const char *what)
 {
-    fla_pairs *want = naive_pairs(s, threshold, options), *got;
+    fla_pairs *want = naive_pairs(model, s, threshold, options), *got;
     uint64_t count = 0;
     fla_error err;
     if (CHECK(fla_pairs_collect(index, context, NULL, left, right, threshold, options,
                                 &got, &err) == FLA_OK,
               "%s", err.message)) {
-        CHECK(same(want, got), "%s: %zu pairs, want %zu (threshold %g)", what, got->n,
-              want->n, threshold);
+        CHECK(naive_same(want, got), "%s: %zu pairs, want %zu (threshold %g)", what,
+              got->n, want->n, threshold);
         fla_pairs_free(got);
     }
     if (left == NULL) {
@@ -109,8 +68,8 @@ static void threads_and_tiers_change_no_byte(void)
     const size_t n_tiers = fla_simd_tiers(tiers, 8);
     const fla_search_options options = naive_options(1);
     const fla_matrix rows = naive_matrix(base, N, 0), few = naive_matrix(other, M, 0);
-    fla_pairs *itself = naive_pairs(base_base, 3, &options);
-    fla_pairs *two = naive_pairs(base_other, 3, &options);
+    fla_pairs *itself = naive_pairs(model, base_base, 3, &options);
+    fla_pairs *two = naive_pairs(model, base_other, 3, &options);
     size_t ran = 0;
     for (unsigned threads = 1; threads <= 5; threads += 2) {
         for (size_t t = 0; t < n_tiers; t++, ran++) {
@@ -126,8 +85,10 @@ static void threads_and_tiers_change_no_byte(void)
                 fla_pairs_collect(index, with, NULL, NULL, &few, 3, &options, &got[1],
                                   NULL) != FLA_OK)
                 abort();
-            CHECK(same(itself, got[0]), "itself: %s, %u threads", tiers[t], threads);
-            CHECK(same(two, got[1]), "two sides: %s, %u threads", tiers[t], threads);
+            CHECK(naive_same(itself, got[0]), "itself: %s, %u threads", tiers[t],
+                  threads);
+            CHECK(naive_same(two, got[1]), "two sides: %s, %u threads", tiers[t],
+                  threads);
             fla_pairs_free(got[0]);
             fla_pairs_free(got[1]);
             fla_index_free(index);
@@ -141,10 +102,10 @@ static void threads_and_tiers_change_no_byte(void)
 
 /* ---- taken a few at a time ------------------------------------------------------ */
 
-static void check_taken(const fla_index *left, const fla_index *right, sides s,
+static void check_taken(const fla_index *left, const fla_index *right, naive_sides s,
                         size_t most, double threshold, const fla_search_options *options)
 {
-    fla_pairs *want = naive_pairs(s, threshold, options);
+    fla_pairs *want = naive_pairs(model, s, threshold, options);
     const fla_pair *pairs;
     size_t n, taken = 0;
     fla_join *join;
@@ -329,8 +290,8 @@ static void numbers_count_from_the_first_row_of_their_side(void)
 {
     const fla_matrix left = naive_matrix(base, N, 40), right = naive_matrix(other, M, 7);
     const fla_search_options exact = naive_options(0);
-    fla_pairs *plain = naive_pairs(base_other, 3, &exact), *got;
-    fla_pairs *itself = naive_pairs(base_base, 3, &exact);
+    fla_pairs *plain = naive_pairs(model, base_other, 3, &exact), *got;
+    fla_pairs *itself = naive_pairs(model, base_base, 3, &exact);
     fla_index *index;
     CHECK(fla_index_create(context, NULL, NULL, &left, &index, NULL) == FLA_OK, "index");
     CHECK(fla_pairs_collect(index, context, NULL, NULL, &right, 3, &exact, &got, NULL) ==
@@ -340,7 +301,7 @@ static void numbers_count_from_the_first_row_of_their_side(void)
         plain->left[i] += 40;
         plain->right[i] += 7;
     }
-    CHECK(same(plain, got), "two sides");
+    CHECK(naive_same(plain, got), "two sides");
     fla_pairs_free(got);
     CHECK(fla_pairs_collect(index, context, NULL, NULL, NULL, 3, &exact, &got, NULL) ==
               FLA_OK,
@@ -349,7 +310,7 @@ static void numbers_count_from_the_first_row_of_their_side(void)
         itself->left[i] += 40;
         itself->right[i] += 40;
     }
-    CHECK(same(itself, got), "itself");
+    CHECK(naive_same(itself, got), "itself");
     fla_pairs_free(got);
     naive_free(plain);
     naive_free(itself);
@@ -489,12 +450,12 @@ static fla_status join_all(fla_pairs *const want[2])
     size_t n = 1, taken = 0;
     fla_status status = fla_pairs_collect(index_of_base, context, NULL, NULL, NULL, 3,
                                           &options, &got, NULL);
-    CHECK(status != FLA_OK || same(want[0], got), "itself");
+    CHECK(status != FLA_OK || naive_same(want[0], got), "itself");
     fla_pairs_free(got);
     if (status == FLA_OK) {
         status = fla_pairs_collect(index_of_base, context, NULL, NULL, &rows, 3, &options,
                                    &got, NULL);
-        CHECK(status != FLA_OK || same(want[1], got), "two sides");
+        CHECK(status != FLA_OK || naive_same(want[1], got), "two sides");
         fla_pairs_free(got);
     }
     if (status == FLA_OK) {
@@ -516,8 +477,8 @@ static fla_status join_all(fla_pairs *const want[2])
 static void every_allocation_may_fail(void)
 {
     const fla_search_options options = naive_options(1);
-    fla_pairs *want[2] = {naive_pairs(base_base, 3, &options),
-                          naive_pairs(base_other, 3, &options)};
+    fla_pairs *want[2] = {naive_pairs(model, base_base, 3, &options),
+                          naive_pairs(model, base_other, 3, &options)};
     CHECK(join_all(want) == FLA_OK, "with memory");
     for (int persistent = 0; persistent <= 1; persistent++) {
         fla_status status = FLA_ERR_MEMORY;

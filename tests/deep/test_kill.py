@@ -7,23 +7,35 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from deltalake import DeltaTable
 from fast_lsh_ann import BucketedRandomProjectionLSH, create_sample_delta
 from fast_lsh_ann.delta_utils import read_delta_embeddings
 
 ROWS, DIM, KILLS = 60_000, 32, 20
 
-WRITER = """
+WRITERS = {
+    "whole": """
 import sys
 from fast_lsh_ann import DeltaLSHProcessor
 lsh = DeltaLSHProcessor(1.0, 3)
 while True:
     lsh.transform_and_save(sys.argv[1], sys.argv[2], chunk_size=5000)
     print("done", flush=True)
-"""
+""",
+    "streamed": """
+import sys
+from fast_lsh_ann import StreamingLSHProcessor
+lsh = StreamingLSHProcessor(1.0, 3, chunk_size=5000)
+while True:
+    lsh.transform_to_delta(sys.argv[1], sys.argv[2], include_embeddings=True)
+    print("done", flush=True)
+""",
+}
 
 
-def test_a_killed_writer_leaves_a_whole_table(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_killed_writer_leaves_a_whole_table(tmp_path: Path, kind: str) -> None:
     source, target = str(tmp_path / "source"), str(tmp_path / "target")
     create_sample_delta(source, n_vectors=ROWS, dim=DIM)
     vectors, ids = read_delta_embeddings(source, id_column="id")
@@ -32,7 +44,7 @@ def test_a_killed_writer_leaves_a_whole_table(tmp_path: Path) -> None:
     expected = expected[np.argsort(ids)]
     chance = random.Random(7)
     for _ in range(KILLS):
-        command = [sys.executable, "-c", WRITER, source, target]
+        command = [sys.executable, "-c", WRITERS[kind], source, target]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None
             writer.stdout.readline()  # at least one whole table

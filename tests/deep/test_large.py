@@ -72,3 +72,27 @@ def test_memory_of_a_join_does_not_grow_with_candidates() -> None:
         for n in (2_000, 60_000)  # 2 million and 1.8 billion candidate pairs
     }
     assert growth[60_000] < 8 * 1024, f"KiB by rows: {growth}"
+
+
+SKETCH = """
+import resource, sys
+import numpy as np
+from fast_lsh_ann import BucketedRandomProjectionLSH
+random = np.random.default_rng(0)
+a, b = random.standard_normal((2, 10_300, 16), dtype=np.float32)
+model = BucketedRandomProjectionLSH(float(sys.argv[1]), 5).fit(a)
+assert model.approx_similarity_join_cms(a, b, 0.0) == []
+print(model.index(b).similarity_join_count(a, threshold=np.inf))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_memory_of_a_join_by_a_sketch_does_not_grow_with_colliding_pairs() -> None:
+    peaks: dict[int, int] = {}
+    for bucket_length in ("0.01", "0.05", "0.2", "1000"):
+        command = [sys.executable, "-c", SKETCH, bucket_length]
+        pairs, peak = map(int, subprocess.check_output(command).split())
+        peaks[pairs] = peak
+    assert min(peaks) < 2_000_000
+    assert max(peaks) > 100_000_000
+    assert max(peaks.values()) - min(peaks.values()) < 8 * 1024, f"KiB by pairs: {peaks}"

@@ -5,9 +5,22 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from subjects import Library, Oracle, Subject
+
+# How many random cases: `--hypothesis-profile deep` asks for many, other ones every time.
+_CASES: dict[str, Any] = {
+    "deadline": None,
+    "database": None,
+    "print_blob": True,
+    "suppress_health_check": list(HealthCheck),
+}
+settings.register_profile("everyday", max_examples=400, derandomize=True, **_CASES)
+settings.register_profile("deep", max_examples=5_000, **_CASES)
+settings.load_profile("everyday")
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -205,19 +205,46 @@ def unit_vectors(tables: int, dim: int, seed: int, profile: str = "java11") -> F
     return rows
 
 
-def projections(rows: ArrayLike, vectors: Floats, bucket_length: float) -> Floats:
-    """floor((1 / bucket_length) * (row . vector)) as doubles, [n, tables]."""
+def gaussian_functions(
+    functions: int, dim: int, seed: int, bucket_length: float
+) -> tuple[Floats, Floats]:
+    """The p-stable scheme's vectors [functions, dim] and offsets [functions]."""
+    random = JavaRandom(seed)
+    vectors, offsets = [], []
+    for _ in range(functions):
+        vectors.append([random.next_gaussian() for _ in range(dim)])
+        offsets.append(bucket_length * random.next_double())
+    return np.array(vectors), np.array(offsets)
+
+
+def projections(
+    rows: ArrayLike,
+    vectors: Floats,
+    bucket_length: float,
+    offsets: Floats | float = 0.0,
+) -> Floats:
+    """floor((1 / bucket_length) * (row . vector + offset)) as doubles.
+
+    vectors is [..., dim], offsets [...] and the result [n, ...].
+    """
     x = np.asarray(rows, dtype=np.float64)
-    sums = np.zeros((len(x), len(vectors)))
-    for j in range(vectors.shape[1]):
-        sums = fma(x[:, j, None], vectors[None, :, j], sums)
+    flat = vectors.reshape(-1, vectors.shape[-1])
+    sums = np.zeros((len(x), len(flat)))
+    for j in range(flat.shape[1]):
+        sums = fma(x[:, j, None], flat[None, :, j], sums)
+    sums = sums.reshape(len(x), *vectors.shape[:-1])
     with np.errstate(all="ignore"):
-        return np.floor((1.0 / bucket_length) * sums)
+        return np.floor((1.0 / bucket_length) * (sums + offsets))
 
 
-def buckets(rows: ArrayLike, vectors: Floats, bucket_length: float) -> Ints:
-    """The bucket of every row in every hash table, int64 [n, tables]."""
-    values = projections(rows, vectors, bucket_length)
+def buckets(
+    rows: ArrayLike,
+    vectors: Floats,
+    bucket_length: float,
+    offsets: Floats | float = 0.0,
+) -> Ints:
+    """The bucket of every row by every hash, int64 [n, ...]; shapes as above."""
+    values = projections(rows, vectors, bucket_length, offsets)
     if not np.all((values >= -(2.0**63)) & (values < 2.0**63)):
         raise OverflowError("a bucket does not fit in int64")
     return values.astype(np.int64)
@@ -258,10 +285,18 @@ def distances(a: ArrayLike, b: ArrayLike) -> Floats:
 
 
 def collisions(a: Ints, b: Ints) -> Ints:
-    """In how many hash tables row i of a and row j of b collide, [len(a), len(b)]."""
+    """In how many hash tables row i of a and row j of b collide, [len(a), len(b)].
+
+    Buckets are [n, tables], or [n, tables, hashes] where all hashes must agree.
+    """
     total = np.zeros((len(a), len(b)), dtype=np.int64)
+    if a.ndim == 2:
+        a, b = a[:, :, None], b[:, :, None]
     for table in range(a.shape[1]):
-        total += a[:, table, None] == b[None, :, table]
+        same = np.ones(total.shape, dtype=bool)
+        for k in range(a.shape[2]):
+            same &= a[:, table, k, None] == b[None, :, table, k]
+        total += same
     return total
 
 

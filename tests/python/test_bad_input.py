@@ -30,6 +30,15 @@ ENTRIES: dict[tuple[str, str], Callable[[Any], Any]] = {
     ),
     ("join", "vectors_a"): lambda rows: MODEL.approx_similarity_join(rows, ROWS, 1.0),
     ("join", "vectors_b"): lambda rows: MODEL.approx_similarity_join(ROWS, rows, 1.0),
+    ("cms join", "vectors_a"): lambda rows: MODEL.approx_similarity_join_cms(
+        rows, ROWS, 1.0
+    ),
+    ("cms join", "vectors_b"): lambda rows: MODEL.approx_similarity_join_cms(
+        ROWS, rows, 1.0
+    ),
+    ("analyze", "vectors_a"): lambda rows: MODEL.analyze_similarity_join(rows, ROWS),
+    ("analyze", "vectors_b"): lambda rows: MODEL.analyze_similarity_join(ROWS, rows),
+    ("sketch", "vectors"): lambda rows: fast_lsh_ann.BucketSketch(MODEL, 9).add(rows),
     ("index.nearest", "queries"): lambda rows: INDEX.nearest_neighbors(rows, 1),
     ("index.nearest exact", "queries"): lambda rows: INDEX.nearest_neighbors(
         rows, 1, exact=True
@@ -266,6 +275,9 @@ JOIN_CALLS: dict[str, Callable[..., Any]] = {
     "model": lambda threshold=1.0, **rest: MODEL.approx_similarity_join(
         ROWS, ROWS[:2].copy(), threshold, **rest
     ),
+    "cms": lambda threshold=1.0, **rest: MODEL.approx_similarity_join_cms(
+        ROWS, ROWS[:2].copy(), threshold, **rest
+    ),
     "index": lambda threshold=1.0, **rest: INDEX.similarity_join(
         ROWS[:2].copy(), threshold=threshold, **rest
     ),
@@ -346,7 +358,7 @@ def test_bad_min_collisions(value: Any, error: type[Exception]) -> None:
     for call in calls:
         with pytest.raises(error, match=r"^min_collisions\b"):
             call(min_collisions=value)
-    assert len(calls) == 7
+    assert len(calls) == 8
 
 
 def test_upper_pairs_of_two_different_sides_are_refused() -> None:

@@ -27,7 +27,7 @@ from fast_lsh_ann import (
     _core,
     read_delta_embeddings,
 )
-from fast_lsh_ann.delta_utils import EmbeddingReader
+from fast_lsh_ann._delta_read import BATCH_ROWS, EmbeddingReader
 from fast_lsh_ann.errors import (
     BucketRangeError,
     ColumnNotFoundError,
@@ -36,7 +36,6 @@ from fast_lsh_ann.errors import (
     InputTypeError,
     InvalidVectorError,
     ParameterError,
-    SparkVectorColumnError,
     TableNotFoundError,
 )
 
@@ -79,7 +78,7 @@ def test_tables_of_several_batches_are_read_whole(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rows[order], stored)
     source = EmbeddingReader(table, "embedding", "id")
     sizes = [len(batch.rows) for batch in source.batches()]
-    assert sizes == [65536, TWO_BATCHES - 65536]
+    assert sizes == [BATCH_ROWS, TWO_BATCHES - BATCH_ROWS]
 
 
 def test_commits_come_newest_first_in_an_order_that_stays(tmp_path: Path) -> None:
@@ -181,7 +180,8 @@ def test_versions_that_name_no_moment_are_refused(
     tmp_path: Path, reader: Callable[..., object], version: Any, error: Any, says: str
 ) -> None:
     table = write_table(tmp_path / "t", vectors_of(3))
-    name = "version_a" if reader is READERS["similarity_join_delta"] else "version"
+    joins = [call for name, call in READERS.items() if name.startswith("similarity")]
+    name = "version_a" if reader in joins else "version"
     with pytest.raises(error, match=says):
         reader(table, tmp_path / "out", **{name: version})
 
@@ -286,12 +286,12 @@ def test_a_missing_column_is_answered_with_those_there_are(
         assert word in str(raised.value)
 
 
-@pytest.mark.parametrize("column", ["label", "numbers"])
+@pytest.mark.parametrize("column", ["label", "flags"])
 def test_columns_that_hold_no_vectors_are_refused(
     tmp_path: Path, reader: Callable[..., object], column: str
 ) -> None:
     table = write_table(
-        tmp_path / "t", vectors_of(2), label=["x", "y"], numbers=[[1], [2]]
+        tmp_path / "t", vectors_of(2), label=["x", "y"], flags=[[True], [False]]
     )
     with pytest.raises(InputTypeError, match=r"array<float>") as raised:
         reader(table, tmp_path / "out", embedding_column=column)
@@ -327,29 +327,6 @@ def test_a_lost_data_file_is_a_delta_error(
         file.unlink()
     with pytest.raises(DeltaError):
         reader(table, tmp_path / "out")
-
-
-def test_spark_vector_columns_are_answered_with_the_fix(
-    tmp_path: Path, reader: Callable[..., object]
-) -> None:
-    table = write_table(tmp_path / "t", vectors_of(3))
-    (log,) = (tmp_path / "t" / "_delta_log").glob("*.json")
-    actions = [json.loads(line) for line in log.read_text().splitlines()]
-    (metadata,) = (action["metaData"] for action in actions if "metaData" in action)
-    schema = json.loads(metadata["schemaString"])
-    vector = {
-        "type": "udt",
-        "class": "org.apache.spark.ml.linalg.VectorUDT",
-        "pyClass": "pyspark.ml.linalg.VectorUDT",
-        "sqlType": {"type": "struct", "fields": []},
-    }
-    schema["fields"][1]["type"] = vector
-    metadata["schemaString"] = json.dumps(schema)
-    log.write_text("\n".join(map(json.dumps, actions)))
-    with pytest.raises(SparkVectorColumnError) as raised:
-        reader(table, tmp_path / "out")
-    assert "columns ['embedding']" in str(raised.value)
-    assert 'vector_to_array("embedding", "float32")' in str(raised.value)
 
 
 def test_after_fork_the_error_says_to_spawn(tmp_path: Path, run_python: Run) -> None:

@@ -1,10 +1,5 @@
 """Delta tables written: whole or not at all, by mistake, by fault and by Ctrl-C."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +16,7 @@ from delta_tables import (
     write_table,
 )
 from fast_lsh_ann import (
+    __version__,
     create_sample_delta,
     read_delta_embeddings,
 )
@@ -32,6 +28,7 @@ from fast_lsh_ann.errors import (
     InvalidVectorError,
     ParameterError,
 )
+from interrupts import seconds_to_interrupt
 
 
 def test_saved_hashes_are_those_returned_and_say_how_they_were_made(
@@ -56,6 +53,8 @@ METADATA = {
     "seed": "7",
     "bucket_length": "1.0",
     "num_hash_tables": "3",
+    "num_hashes_per_table": "1",
+    "version": __version__,
     "source_version": "1",
 }
 
@@ -183,40 +182,19 @@ def test_sample_tables_may_be_empty_but_not_negative(tmp_path: Path) -> None:
 # ---- Ctrl-C ----------------------------------------------------------------------------
 
 
-def seconds_to_interrupt(program: str) -> float:
-    """Run a program that prints one line and then works; interrupt it and time it.
-
-    The program must print the clock when it catches KeyboardInterrupt.
-    """
-    # Imported first: a KeyboardInterrupt that passes through an exec() of theirs makes
-    # CPython exit as if killed even when it is caught.
-    program = f"import deltalake, polars\n{program}"
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "working\n"
-        time.sleep(0.3)
-        sent = time.monotonic()
-        os.kill(process.pid, signal.SIGINT)
-        caught, _ = process.communicate(timeout=20)
-    assert process.returncode == 0
-    return float(caught) - sent
-
-
 def test_ctrl_c_during_a_read_that_hangs(tmp_path: Path) -> None:
     table = write_table(tmp_path / "t", vectors_of(3))
     program = f"""
 import threading, time
 import numpy as np
-from fast_lsh_ann import DeltaLSHProcessor, delta_utils
+from fast_lsh_ann import DeltaLSHProcessor, _delta_read
 from fast_lsh_ann._arrow import RecordBatch, RecordBatchStream
 
-def stuck(self):
+def stuck(self, *_):
     schema, _ = RecordBatch([("x", np.arange(3))]).__arrow_c_array__()
     return RecordBatchStream(schema, lambda: threading.Event().wait(60))
 
-delta_utils.EmbeddingReader._query = stuck
+_delta_read.EmbeddingReader._query = stuck
 print("working", flush=True)
 try:
     DeltaLSHProcessor().transform_delta({table!r})

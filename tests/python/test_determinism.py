@@ -1,10 +1,16 @@
-"""One checksum of every answer for all thread counts and instruction sets."""
+"""One checksum of every answer: threads, instruction sets, chunk sizes, input types."""
 
 import json
 import os
 import platform
+from itertools import product
 from pathlib import Path
+from typing import Any
 
+import calls
+import cases
+import fast_lsh_ann
+import numpy as np
 import pytest
 from conftest import Run
 
@@ -61,3 +67,42 @@ def test_every_tier_and_thread_count_gives_one_checksum(
         print(f"\n{', '.join(tiers)} with {THREADS} threads: {checksums['scalar', 1]}")
     assert len(checksums) == len(tiers) * len(THREADS)
     assert set(checksums.values()) == {checksums["scalar", 1]}
+
+
+CHUNK_SIZES = (1, 7, 4096, 10**6)
+NUMBER_TYPES = ("f2", "f4", "f8", "i1", "i4", "i8")
+
+
+def answers(base: Any, queries: Any, chunk_size: int) -> str:
+    model = fast_lsh_ann.BucketedRandomProjectionLSHModel(9.0, 5, 42, 6)
+    index = model.index(base)
+    chunks = index.similarity_join_chunks(queries, threshold=9.0, chunk_size=chunk_size)
+    pairs = [pair for chunk in chunks for pair in chunk]
+    assert len(pairs) > 300
+    return calls.digest(
+        [
+            model.transform(base),
+            model.approx_similarity_join(base, queries, 9.0),
+            model.batch_approx_nearest_neighbors(base, queries, 5),
+            index.nearest_neighbors(queries, 5, exact=True),
+            index.radius_neighbors(queries, 9.0),
+            index.similarity_join(threshold=3.0),
+            index.similarity_join_count(queries, threshold=9.0),
+            fast_lsh_ann.exact_nearest_neighbors(base, queries, 5),
+            fast_lsh_ann.exact_similarity_join(base, queries, 9.0),
+            pairs,
+        ]
+    )
+
+
+def test_chunk_sizes_and_input_types_give_one_checksum() -> None:
+    """Whole numbers, which every type holds, in every layout."""
+    rows = np.random.default_rng(3).integers(-9, 10, (300, 6))
+    seen: dict[tuple[str, str], str] = {}
+    for dtype, layout in product(NUMBER_TYPES, cases.LAYOUTS):
+        given = cases.LAYOUTS[layout]
+        sides = (given(rows.astype(dtype)), given(rows[:40].astype(dtype)))
+        chunk_size = CHUNK_SIZES[len(seen) % len(CHUNK_SIZES)]
+        seen[dtype, layout] = answers(*sides, chunk_size)
+    assert len(seen) == len(NUMBER_TYPES) * len(cases.LAYOUTS)
+    assert set(seen.values()) == {seen["f8", "C order"]}

@@ -6,7 +6,6 @@ from typing import Any
 
 import fast_lsh_ann
 import numpy as np
-import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
@@ -178,20 +177,3 @@ def test_k_beyond_the_number_of_rows_is_as_wide_as_the_rows() -> None:
     found = MODEL.index(rows).nearest_neighbors(rows[:2], 2**40, exact=True)
     assert found.indices.shape == found.distances.shape == (2, 60)
     assert found.counts.tolist() == [60, 60]
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("kind", [pa.list_, pa.large_list])
-def test_an_arrow_array_of_lists_is_a_set_of_rows(
-    dtype: str, kind: Callable[[pa.DataType], pa.DataType]
-) -> None:
-    rows = np.random.default_rng(5).standard_normal((50, 3)).astype(dtype)
-    column = pa.array(rows.tolist(), type=kind(pa.from_numpy_dtype(dtype)))[10:]
-    model = fast_lsh_ann.BucketedRandomProjectionLSH(1.0, 4).create_model(3)
-    assert np.array_equal(model.transform(column), model.transform(rows[10:]))
-    found = fast_lsh_ann.exact_nearest_neighbors(column, rows, 2)
-    assert np.array_equal(
-        found.indices, fast_lsh_ann.exact_nearest_neighbors(rows[10:], rows, 2).indices
-    )
-    with pytest.raises(fast_lsh_ann.errors.ArrowError, match="list"):
-        model.transform(pa.array(["no", "vectors"]))

@@ -126,11 +126,11 @@ def test_public_classes_and_functions_have_examples_that_run() -> None:
 def test_the_extension_refuses_outputs_of_another_size() -> None:
     rows = np.zeros((5, 2), dtype=np.float32)
     short = np.empty((5, 1), dtype=np.int64), np.empty((5, 1)), np.empty(5, np.int64)
-    index = _core.index_new(None, rows, "rows")
+    index = _core.index_new(None, rows, 0, "rows")
     with pytest.raises(ValueError, match="5"):
         _core.index_neighbors(index, rows, 2, 0, 0, *short, None, "queries")
     with pytest.raises(ValueError, match="5 x 2"):
         _core.rows_neighbors(None, rows, rows, 2, 0, *short, None, ("rows", "queries"))
-    model = _core.model_new(1.0, 3, 1, 2, 0)
+    model = _core.model_new(1.0, 3, 1, 2, 0, 1, 0)
     with pytest.raises(ValueError, match="size"):
         _core.model_hash(model, rows, 0, short[0], None, "rows")

@@ -1,12 +1,12 @@
-"""Forks, spawned processes, threads, signals and the floating point environment."""
+"""Forks, started processes, threads, and the interpreter's end."""
 
-import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import calls
 import fast_lsh_ann
 import numpy as np
 import pytest
-import workload
 from conftest import Run
 
 # ---- fork ------------------------------------------------------------------------------
@@ -16,13 +16,13 @@ import os, signal, sys, threading, time
 import workload
 import fast_lsh_ann
 
-def child_agrees(expected):
+def child_agrees(expected, find=lambda: workload.checksum(3_000)):
     # The child must find the same, with threads of its own, and exit as usual.
     pid = os.fork()
     if pid == 0:
         signal.alarm(20)
         before = len(os.listdir("/proc/self/task"))
-        agrees = workload.checksum(3_000) == expected
+        agrees = find() == expected
         started = len(os.listdir("/proc/self/task")) - before
         sys.exit(0 if agrees and started == 2 else f"{agrees=} {started=}")
     return os.waitpid(pid, 0)[1] == 0
@@ -56,16 +56,43 @@ assert child_agrees(expected)
     run_python(FORK + program)
 
 
+def test_a_child_uses_what_its_parent_made_and_both_go_on(run_python: Run) -> None:
+    program = """
+base = workload.rows(9_000, 32)
+index = workload.index_of(base)
+def found():
+    return index.nearest_neighbors(base[:2_000], 5).distances.tobytes()
+def chunks():
+    made = index.similarity_join_chunks(threshold=7.0, chunk_size=1_000)
+    return made, next(made)
+expected = found()
+assert child_agrees(expected, found)
+
+made, first = chunks()
+rest = b"".join(pairs.distances.tobytes() for pairs in chunks()[0])
+def remaining():
+    return b"".join(pairs.distances.tobytes() for pairs in made)
+assert len(rest) > 100_000
+assert child_agrees(rest, remaining)
+assert remaining() == rest
+assert found() == expected
+"""
+    run_python(FORK + program)
+
+
 def test_a_fork_during_a_call_of_another_thread_is_safe_for_the_child(
     run_python: Run,
 ) -> None:
     program = """
 expected = workload.checksum(3_000)
 base = workload.rows(20_000, 64)
+index = workload.index_of(base)
 busy = True
 def work():
     while busy:
         fast_lsh_ann.exact_nearest_neighbors(base, base[:300], 10)
+        index.similarity_join(base[:300].copy(), threshold=5.0)
+        index.model.transform(base)
 worker = threading.Thread(target=work)
 worker.start()
 for _ in range(5):
@@ -78,247 +105,151 @@ assert workload.checksum(3_000) == expected
     run_python(FORK + program)
 
 
-def test_a_spawned_process_takes_a_model() -> None:
-    rows = workload.rows(500, 24)
-    model = fast_lsh_ann.BucketedRandomProjectionLSH(1.5, 4, 7).fit(rows)
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        hashes = pool.apply(model.transform, (rows,))
-        hits = pool.apply(model.approx_nearest_neighbors, (rows, rows[3], 5))
-    np.testing.assert_array_equal(hashes, model.transform(rows))
-    assert hits == model.approx_nearest_neighbors(rows, rows[3], 5)
+# ---- other ways to start processes -----------------------------------------------------
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["before use", "after use"])
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_a_pool_of_processes_finds_the_same(
+    method: str, used: bool, run_python: Run
+) -> None:
+    program = f"""
+import multiprocessing, threading
+import workload, fast_lsh_ann
+
+fast_lsh_ann.set_threads(3)
+if {used}:
+    workload.checksum(600)
+rows = workload.rows(500, 24)
+model = fast_lsh_ann.BucketedRandomProjectionLSH(1.5, 4, 7).create_model(24)
+with multiprocessing.get_context({method!r}).Pool(2) as pool:
+    checksums = pool.map(workload.checksum, [600] * 4)
+    hashes = pool.apply(model.transform, (rows,))
+assert checksums == [workload.checksum(600)] * 4
+assert hashes.tobytes() == model.transform(rows).tobytes()
+"""
+    run_python(program)
+
+
+def test_joblib_workers_find_the_same(run_python: Run) -> None:
+    """Its processes get large arrays as files in memory that cannot be written."""
+    program = """
+import joblib
+import workload, fast_lsh_ann
+
+rows = workload.rows(20_000, 64)
+model = fast_lsh_ann.BucketedRandomProjectionLSH(2.0, 5, 42).fit(rows)
+expected = [model.approx_nearest_neighbors(rows, row, 5) for row in rows[:6]]
+assert len(expected[0]) == 5
+for backend in ("loky", "multiprocessing", "threading"):
+    search = joblib.delayed(model.approx_nearest_neighbors)
+    with joblib.Parallel(n_jobs=2, backend=backend) as workers:
+        assert workers(search(rows, row, 5) for row in rows[:6]) == expected, backend
+"""
+    run_python(program)
 
 
 # ---- threads ---------------------------------------------------------------------------
 
 
-def test_eight_threads_share_one_model_and_one_index() -> None:
-    base, queries = workload.rows(3_000, 32), workload.rows(200, 32)
-    model = fast_lsh_ann.BucketedRandomProjectionLSH(2.0, 5, 42).fit(base)
-    index = model.index(base)
+def test_eight_threads_share_one_model_and_one_index(tmp_path: Path) -> None:
+    """Every call, each thread beginning with another one; and queries of its own."""
+    scene = calls.small_scene(tmp_path)
+    names = list(calls.SMALL)
 
-    def answers() -> list[bytes]:
-        found = index.nearest_neighbors(queries, 10)
-        pairs = index.similarity_join(queries, threshold=5.0)
-        hashes = model.transform(base)
-        return [array.tobytes() for array in (found.indices, pairs.distances, hashes)]
+    def own(first: int) -> str:
+        queries = np.roll(scene.base, 10 * first, axis=0)[:40]
+        return calls.digest(scene.index.nearest_neighbors(queries, 5))
 
-    expected = answers()
+    def answers(first: int) -> tuple[dict[str, str], bool]:
+        order = names[first:] + names[:first]
+        found = {name: calls.digest(calls.SMALL[name](scene)) for name in order}
+        return found, all(own(first) == owned[first] for _ in range(50))
+
+    owned = [own(first) for first in range(len(names))]
+    assert len(set(owned)) == len(owned)
+    expected, _ = answers(0)
     with ThreadPoolExecutor(8) as pool:
-        futures = [pool.submit(answers) for _ in range(40)]
-        assert all(future.result() == expected for future in futures)
+        futures = [pool.submit(answers, 3 * i % len(names)) for i in range(24)]
+        for future in futures:
+            found, owns = future.result()
+            assert [name for name in names if found[name] != expected[name]] == []
+            assert owns
+    fast_lsh_ann.set_threads(None)  # one of the calls had set it
 
 
-def test_a_long_call_lets_other_python_threads_run(run_python: Run) -> None:
-    program = """
-import sys, threading, time
-import workload, fast_lsh_ann
-base = workload.rows(60_000, 128)
-done = threading.Event()
-def work():
-    fast_lsh_ann.exact_nearest_neighbors(base, base[:1_500], 10)
-    done.set()
-worker = threading.Thread(target=work)
-worker.start()
-longest, last = 0.0, time.perf_counter()
-while not done.is_set():
-    time.sleep(0.001)
-    now = time.perf_counter()
-    longest, last = max(longest, now - last), now
-worker.join()
-print(longest)
-"""
-    assert float(run_python(program).stdout) < 0.1
+# ---- the interpreter's end -------------------------------------------------------------
 
-
-def test_the_interpreter_exits_cleanly_with_objects_alive(run_python: Run) -> None:
-    program = """
-import workload, fast_lsh_ann
-base = workload.rows(2_000, 32)
-model = fast_lsh_ann.BucketedRandomProjectionLSH(2.0, 5, 42).fit(base)
-index = model.index(base)
+ENDS = {
+    "objects alive": """
+index = workload.index_of(base)
 found = index.nearest_neighbors(base, 3)
-pending = iter(found)
-next(pending)
 stream = found.__arrow_c_stream__()
-"""
-    done = run_python(program)
-    assert done.stdout == done.stderr == ""
-
-
-def test_the_interpreter_exits_cleanly_during_a_call(run_python: Run) -> None:
-    program = """
-import threading, time
-import workload, fast_lsh_ann
-base = workload.rows(60_000, 128)
+pairs = index.similarity_join(threshold=1.0)
+""",
+    "generators pending": """
+index = workload.index_of(base)
+pending = [
+    iter(index.nearest_neighbors(base, 3)),
+    iter(index.similarity_join(threshold=1.0)),
+    index.similarity_join_chunks(threshold=9.0, chunk_size=10),
+]
+for generator in pending:
+    next(generator)
+""",
+    "a table half read": """
+from fast_lsh_ann.delta_utils import EmbeddingReader
+fast_lsh_ann.create_sample_delta(folder + "/t", 300_000, 4)
+batches = EmbeddingReader(folder + "/t", "embedding", "id").batches()
+next(batches)
+""",
+    "a call in a thread": """
 def work():
-    fast_lsh_ann.exact_nearest_neighbors(base, base, 10)
-threading.Thread(target=work, daemon=True).start()
-time.sleep(0.3)
-"""
-    done = run_python(program)
-    assert done.stdout == done.stderr == ""
-
-
-# ---- Ctrl-C ----------------------------------------------------------------------------
-
-INTERRUPTED = """
-import os, signal, threading, time
-import numpy as np
-import workload, fast_lsh_ann
-
-fast_lsh_ann.set_threads(2)  # with more, the calls may be too short
-base = workload.rows(100_000, 128)
-model = fast_lsh_ann.BucketedRandomProjectionLSH(2.0, 5, 42).fit(base)
-index = model.index(base)
-wide = fast_lsh_ann.BucketedRandomProjectionLSHModel(1e-9, 4_000, 42, 1_024)
-wide_rows = workload.rows(20_000, 1_024)
-sent = []
-
-def interrupt():
-    sent.append(time.perf_counter())
-    os.kill(os.getpid(), signal.SIGINT)
-
-timer = threading.Timer(0.1, interrupt)
-timer.start()
-try:
-    {call}
-    print("finished")
-except KeyboardInterrupt:
-    print(time.perf_counter() - sent[0])
-small = base[:500]
-again = index.nearest_neighbors(small[:3], 2, exact=True)
-assert again.indices[:, 0].tolist() == [0, 1, 2]
-assert (model.transform(small) == fast_lsh_ann.BucketedRandomProjectionLSH(
-    2.0, 5, 42).fit(small).transform(small)).all()
-"""
-
-LONG_CALLS = {
-    "neighbors": "index.nearest_neighbors(base, 10)",
-    "exact neighbors": "index.nearest_neighbors(base, 10, exact=True)",
-    "one-shot neighbors": "model.batch_approx_nearest_neighbors(base, base, 10)",
-    "join": "index.similarity_join(base.copy(), threshold=1.0)",
-    "join in chunks": "list(index.similarity_join_chunks(base.copy(), threshold=1.0))",
-    "counted join": "index.similarity_join_count(base.copy(), threshold=1.0)",
-    "radius": "index.radius_neighbors(base, 1.0, exact=True)",
-    "radius of everything": "index.radius_neighbors(base[:4_000], float('inf'))",
-    "self-join": "index.similarity_join(threshold=1.0, exact=True)",
-    "transform": "wide.transform(wide_rows)",
+    fast_lsh_ann.exact_nearest_neighbors(large, large, 10)
+start(work)
+""",
+    "a call of many blocks in a thread": """
+index = workload.index_of(large)
+def work():
+    for pairs in index.similarity_join_chunks(threshold=9.0):
+        pass
+start(work)
+""",
+    "a write in a thread": """
+fast_lsh_ann.create_sample_delta(folder + "/t", 300_000, 64)
+def work():
+    fast_lsh_ann.DeltaLSHProcessor().transform_and_save(folder + "/t", folder + "/u")
+start(work)
+""",
+    "writes in a thread, one after the other": """
+fast_lsh_ann.create_sample_delta(folder + "/t", 20_000, 16)
+def work():
+    try:
+        while True:
+            fast_lsh_ann.DeltaLSHProcessor().transform_and_save(
+                folder + "/t", folder + "/u"
+            )
+    except fast_lsh_ann.errors.CancelledError:
+        pass
+start(work)
+""",
 }
 
 
-@pytest.mark.parametrize("name", LONG_CALLS)
-def test_an_interrupt_ends_a_long_call_at_once(name: str, run_python: Run) -> None:
-    """Promised within 0.2 s; the rest of the half second is for a busy machine."""
-    done = run_python(INTERRUPTED.replace("{call}", LONG_CALLS[name]))
-    assert done.stdout != "finished\n", "the call was too short to be interrupted"
-    assert float(done.stdout) < 0.5
-
-
-def test_an_error_in_a_progress_function_ends_the_call_and_arrives() -> None:
-    rows = workload.rows(20_000, 64)
-
-    def progress(done: int, total: int) -> None:
-        raise LookupError(f"{done} of {total}")
-
-    with pytest.raises(LookupError, match="of"):
-        fast_lsh_ann.exact_nearest_neighbors(rows, rows[:2_000], 5, progress=progress)
-
-
-def test_progress_rises_to_its_total() -> None:
-    rows = workload.rows(20_000, 64)
-    seen: list[tuple[int, int]] = []
-    fast_lsh_ann.exact_nearest_neighbors(
-        rows, rows[:500], 5, progress=lambda done, total: seen.append((done, total))
-    )
-    assert seen
-    assert seen == sorted(seen)
-    assert seen[-1][0] == seen[-1][1] > 0
-
-
-# ---- floating point environment --------------------------------------------------------
-
-ENVIRONMENT = """
-import ctypes, platform, struct
-libm = ctypes.CDLL("libm.so.6")
-
-# Where glibc's fenv_t keeps the control bits, and what they mean.
-OFFSET, FLUSH, TOWARD_ZERO, CONTROL = {
-    "x86_64": (28, 0x8040, 0x6000, 0xFFFFFFC0),
-    "aarch64": (0, 1 << 24, 3 << 22, 0xFFFFFFFF),
-}[platform.machine()]
-
-def environment():
-    held = ctypes.create_string_buffer(64)
-    assert libm.fegetenv(held) == 0
-    return held
-
-def control():
-    return struct.unpack_from("<I", environment(), OFFSET)[0] & CONTROL
-
-def change(bits):
-    held = environment()
-    word = struct.unpack_from("<I", held, OFFSET)[0]
-    struct.pack_into("<I", held, OFFSET, word | bits)
-    assert libm.fesetenv(held) == 0
-    assert control() & bits == bits
-"""
-
-
-def test_importing_and_calling_leave_the_floating_point_control_alone(
-    run_python: Run,
+@pytest.mark.parametrize("name", ENDS)
+def test_the_interpreter_exits_cleanly(
+    name: str, run_python: Run, tmp_path: Path
 ) -> None:
-    program = """
-import numpy
-before = control()
-import fast_lsh_ann
-assert control() == before, "import"
-import workload
-workload.checksum(600)
-assert control() == before, "calls"
-change(FLUSH)
-changed = control()
-workload.checksum(600)
-assert control() == changed, "calls under a changed environment"
-"""
-    run_python(ENVIRONMENT + program)
-
-
-@pytest.mark.parametrize("threads", ["1", "3"])
-@pytest.mark.parametrize("mode", ["FLUSH", "TOWARD_ZERO", "FLUSH | TOWARD_ZERO"])
-def test_the_callers_floating_point_control_changes_no_answer(
-    mode: str, threads: str, run_python: Run
-) -> None:
-    program = """
-import workload
-tiny = workload.tiny_rows()
-change({mode})
-print(workload.tiny_checksum(tiny))
-"""
-    changed = run_python(
-        ENVIRONMENT + program.replace("{mode}", mode), FAST_LSH_ANN_NUM_THREADS=threads
-    )
-    assert changed.stdout.strip() == workload.tiny_checksum(workload.tiny_rows())
-
-
-# ---- what else a library must leave alone ----------------------------------------------
-
-
-def test_nothing_is_printed(run_python: Run) -> None:
-    program = """
+    program = f"""
+import threading, time
 import workload, fast_lsh_ann
-base = workload.rows(2_000, 32)
-model = fast_lsh_ann.BucketedRandomProjectionLSH(2.0, 5, 42).fit(base)
-model.batch_approx_nearest_neighbors(base, base, 3, progress=True)
-model.approx_similarity_join(base, base, 1.0, progress=True)
-fast_lsh_ann.exact_nearest_neighbors(base, base, 3, progress=True)
-repr(model)
+
+folder = {str(tmp_path)!r}
+base, large = workload.rows(2_000, 32), workload.rows(60_000, 128)
+def start(work):
+    threading.Thread(target=work, daemon=True).start()
+    time.sleep(0.3)
+{ENDS[name]}
 """
-    assert run_python(program).stdout == ""
-
-
-def test_numpys_global_generator_is_left_alone() -> None:
-    np.random.seed(5)
-    expected = np.random.random(4).tolist()
-    np.random.seed(5)
-    workload.checksum(300)
-    assert np.random.random(4).tolist() == expected
+    done = run_python(program)
+    assert done.stdout == done.stderr == ""

@@ -11,7 +11,12 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from fast_lsh_ann import BucketedRandomProjectionLSH, BucketedRandomProjectionLSHModel
+from fast_lsh_ann import (
+    BucketedRandomProjectionLSH,
+    BucketedRandomProjectionLSHModel,
+    delta_utils,
+)
+from fast_lsh_ann.streaming import benchmark_streaming
 
 ROWS = np.random.default_rng(9).standard_normal((200, 16)).astype(np.float32)
 QUERIES = ROWS[:7] + np.float32(0.01)
@@ -46,6 +51,108 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "vectors_b": REQUIRED,
         "threshold": REQUIRED,
     },
+    BucketedRandomProjectionLSHModel.approx_similarity_join_cms: {
+        "vectors_a": REQUIRED,
+        "vectors_b": REQUIRED,
+        "threshold": REQUIRED,
+        "min_collisions": None,
+        "cms_width": None,
+    },
+    BucketedRandomProjectionLSHModel.analyze_similarity_join: {
+        "vectors_a": REQUIRED,
+        "vectors_b": REQUIRED,
+    },
+    fast_lsh_ann.DeltaLSHProcessor: {
+        "bucket_length": 2.0,
+        "num_hash_tables": 5,
+        "seed": 42,
+    },
+    fast_lsh_ann.DeltaLSHProcessor.transform_delta: {
+        "path": REQUIRED,
+        "embedding_column": "embedding",
+        "id_column": "id",
+        "chunk_size": 50000,
+    },
+    fast_lsh_ann.DeltaLSHProcessor.similarity_join_delta: {
+        "path_a": REQUIRED,
+        "path_b": REQUIRED,
+        "threshold": REQUIRED,
+        "embedding_column": "embedding",
+        "id_column": "id",
+        "chunk_size": 10000,
+    },
+    fast_lsh_ann.DeltaLSHProcessor.transform_and_save: {
+        "input_path": REQUIRED,
+        "output_path": REQUIRED,
+        "embedding_column": "embedding",
+        "id_column": "id",
+        "chunk_size": 50000,
+    },
+    fast_lsh_ann.StreamingLSHProcessor: {
+        "bucket_length": 2.0,
+        "num_hash_tables": 5,
+        "seed": 42,
+        "chunk_size": 50000,
+        "dim": None,
+    },
+    fast_lsh_ann.StreamingLSHProcessor.transform_streaming: {
+        "path": REQUIRED,
+        "embedding_column": "embedding",
+        "id_column": None,
+    },
+    fast_lsh_ann.StreamingLSHProcessor.transform_to_delta: {
+        "input_path": REQUIRED,
+        "output_path": REQUIRED,
+        "embedding_column": "embedding",
+        "id_column": "id",
+        "include_embeddings": False,
+    },
+    fast_lsh_ann.StreamingLSHProcessor.similarity_join_streaming: {
+        "path_a": REQUIRED,
+        "path_b": REQUIRED,
+        "threshold": REQUIRED,
+        "embedding_column": "embedding",
+        "id_column": "id",
+    },
+    fast_lsh_ann.StreamingLSHProcessor.similarity_join_chunked_both: {
+        "path_a": REQUIRED,
+        "path_b": REQUIRED,
+        "threshold": REQUIRED,
+        "embedding_column": "embedding",
+        "id_column": "id",
+        "output_path": None,
+    },
+    fast_lsh_ann.ChunkResult: {
+        "chunk_idx": REQUIRED,
+        "start_row": REQUIRED,
+        "n_rows": REQUIRED,
+        "hashes": REQUIRED,
+        "ids": None,
+    },
+    fast_lsh_ann.read_delta_embeddings: {
+        "path": REQUIRED,
+        "embedding_column": "embedding",
+        "id_column": None,
+    },
+    fast_lsh_ann.read_delta_embeddings_chunked: {
+        "path": REQUIRED,
+        "embedding_column": "embedding",
+        "id_column": None,
+        "chunk_size": 10000,
+    },
+    delta_utils.read_delta_lazy: {
+        "path": REQUIRED,
+        "embedding_column": "embedding",
+        "id_column": None,
+        "row_limit": None,
+    },
+    fast_lsh_ann.create_sample_delta: {
+        "path": REQUIRED,
+        "n_vectors": 10000,
+        "dim": 128,
+        "seed": 42,
+    },
+    benchmark_streaming: {"n_vectors": 100000, "dim": 128, "chunk_size": 10000},
     fast_lsh_ann.exact_nearest_neighbors: {
         "vectors": REQUIRED,
         "queries": REQUIRED,
@@ -58,6 +165,9 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
     },
 }
 
+VERSION = {"version": None, "progress": False}
+VERSIONS = {"version_a": None, "version_b": None, "progress": False}
+
 # What is new, keyword-only: callable -> names with defaults.
 KEYWORDS: dict[Any, dict[str, Any]] = {
     BucketedRandomProjectionLSH: {"spark_profile": "java11"},
@@ -68,6 +178,10 @@ KEYWORDS: dict[Any, dict[str, Any]] = {
     },
     BucketedRandomProjectionLSHModel.approx_similarity_join: {
         "min_collisions": 1,
+        "strict": False,
+        "self_pairs": "all",
+    },
+    BucketedRandomProjectionLSHModel.approx_similarity_join_cms: {
         "strict": False,
         "self_pairs": "all",
     },
@@ -100,6 +214,15 @@ KEYWORDS: dict[Any, dict[str, Any]] = {
         "strict": False,
     },
     fast_lsh_ann.exact_similarity_join: {"strict": False, "self_pairs": "all"},
+    fast_lsh_ann.DeltaLSHProcessor: {"storage_options": None},
+    fast_lsh_ann.StreamingLSHProcessor: {"storage_options": None},
+    fast_lsh_ann.StreamingLSHProcessor.transform_streaming: VERSION,
+    fast_lsh_ann.StreamingLSHProcessor.transform_to_delta: VERSION,
+    fast_lsh_ann.StreamingLSHProcessor.similarity_join_streaming: VERSIONS,
+    fast_lsh_ann.StreamingLSHProcessor.similarity_join_chunked_both: VERSIONS,
+    fast_lsh_ann.DeltaLSHProcessor.transform_delta: VERSION,
+    fast_lsh_ann.DeltaLSHProcessor.transform_and_save: VERSION,
+    fast_lsh_ann.DeltaLSHProcessor.similarity_join_delta: VERSIONS,
 }
 
 
@@ -126,13 +249,18 @@ def test_every_exported_name_exists() -> None:
     assert {
         "BucketedRandomProjectionLSH",
         "BucketedRandomProjectionLSHModel",
+        "ChunkResult",
         "DeltaLSHProcessor",
         "LSHIndex",
         "Neighbors",
         "Pairs",
         "RadiusNeighbors",
+        "StreamingLSHProcessor",
+        "create_sample_delta",
         "exact_nearest_neighbors",
         "exact_similarity_join",
+        "read_delta_embeddings",
+        "read_delta_embeddings_chunked",
         "set_threads",
         "simd_info",
     } <= set(fast_lsh_ann.__all__)

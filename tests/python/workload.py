@@ -26,12 +26,24 @@ def rows(n: int, dim: int, dtype: type[Any] = np.float32) -> Rows:
 def checksum(n: int = 3_000) -> str:
     """Digest of all answers: hashes, neighbors, joins, radii, in both number types."""
     digest = hashlib.sha256()
-    for dtype, dim in ((np.float32, 37), (np.float64, 20)):
+    lsh = fast_lsh_ann.BucketedRandomProjectionLSH
+    spark, other = (
+        lsh(2.0, 5, 42),
+        lsh(12.0, 5, 42, num_hashes_per_table=2, projection="gaussian"),
+    )
+    for dtype, dim, scheme in (
+        (np.float32, 37, spark),
+        (np.float64, 20, spark),
+        (np.float32, 20, other),
+    ):
         base, queries = rows(n, dim, dtype), rows(n // 20, dim, dtype)
-        model = fast_lsh_ann.BucketedRandomProjectionLSH(2.0, 5, 42).fit(base)
+        model = scheme.fit(base)
         index = model.index(base)
-        digest.update(model.random_vectors.tobytes())
+        digest.update(model.random_vectors.tobytes() + model.offsets.tobytes())
         digest.update(model.transform(base).tobytes())
+        digest.update(repr(model.analyze_similarity_join(base, queries)).encode())
+        triples = model.approx_similarity_join_cms(base, queries, 5.0)
+        digest.update(np.array(triples).tobytes())
         for exact in (False, True):
             found = index.nearest_neighbors(queries, 10, exact=exact)
             digest.update(found.indices.tobytes() + found.distances.tobytes())

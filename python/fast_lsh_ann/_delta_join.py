@@ -1,0 +1,178 @@
+"""Similarity joins of two Delta tables, of which no more is held than said."""
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from fast_lsh_ann import _core
+from fast_lsh_ann._delta_read import EmbeddingBatch, EmbeddingReader
+from fast_lsh_ann._progress import Report
+from fast_lsh_ann._search import (
+    JoinSides,
+    JoinTerms,
+    count_pairs,
+    join_chunks,
+    join_index,
+)
+from fast_lsh_ann.errors import DimensionError
+from fast_lsh_ann.model import BucketedRandomProjectionLSHModel
+from fast_lsh_ann.results import Pairs
+
+if TYPE_CHECKING:
+    import polars as pl
+
+IdPairs: TypeAlias = list[tuple[Any, Any, float]]
+# A chunk of the left table, its index, a chunk of the right table.
+Meeting: TypeAlias = tuple[EmbeddingBatch, "_core.Index", EmbeddingBatch]
+
+# Pairs made into Python objects, or handed to a writer, at once.
+_BLOCK_PAIRS = 65536
+
+
+class TableJoin:
+    """A join of two tables, the left one in chunks.
+
+    Parameters
+    ----------
+    left, right : EmbeddingReader
+    make_model : callable
+        Makes the model for the rows of a reader.
+    threshold : float
+        The largest distance of a pair.
+    chunk_size : int
+        Rows of a chunk.
+    """
+
+    def __init__(
+        self,
+        left: EmbeddingReader,
+        right: EmbeddingReader,
+        make_model: Callable[[EmbeddingReader], BucketedRandomProjectionLSHModel],
+        threshold: float,
+        chunk_size: int,
+    ) -> None:
+        self._left = left
+        self._right = right
+        self._make_model = make_model
+        self._model: BucketedRandomProjectionLSHModel | None = None
+        self._terms = JoinTerms(threshold, 1, strict=False, upper=False)
+        self._chunk_size = chunk_size
+
+    def lists(self, report: Report | None) -> Generator[IdPairs, None, None]:
+        """Join chunk after chunk with the whole right table, which is held.
+
+        Yields one list a chunk, by the rows of the left table, then the right.
+        """
+        right = self._right.whole()
+        index = self._index(self._right, right) if len(right.rows) else None
+        with closing(self._left.chunks(self._chunk_size)) as chunks:
+            for left in chunks:
+                self._check_same_dim()
+                yield self._list(left, right, index) if index is not None else []
+                if report is not None:
+                    done = left.first_row + len(left.rows)
+                    report(done, max(done, self._left.rows_at_most))
+
+    def count(self, report: Report | None) -> int:
+        """Count the pairs; a chunk of either table is held."""
+        total = 0
+        with closing(self._meetings(report)) as meetings:
+            for _, index, right in meetings:
+                rows, first_row = right.rows, right.first_row
+                sides = JoinSides(index, rows, False, self._right.name, first_row)
+                total += count_pairs(sides, self._terms, False)
+        return total
+
+    def frames(self, report: Report | None) -> Generator["pl.DataFrame", None, None]:
+        """Give the pairs as id_a, id_b, distance; a chunk of either table is held.
+
+        There is at least one frame, if need be an empty one.
+        """
+        import polars as pl
+
+        none = True
+        with closing(self._pairs(report)) as found:
+            for left, right, pairs in found:
+                none = False
+                yield _pair_frame(
+                    left.ids_of(pairs.left),
+                    right.ids_of(pairs.right),
+                    pl.Series("distance", pairs.distances),
+                )
+        if none:
+            nothing = pl.Series("distance", [], dtype=pl.Float64)
+            yield _pair_frame(self._left.empty_ids(), self._right.empty_ids(), nothing)
+
+    def _pairs(
+        self, report: Report | None
+    ) -> Generator[tuple[EmbeddingBatch, EmbeddingBatch, Pairs], None, None]:
+        with closing(self._meetings(report)) as meetings:
+            for left, index, right in meetings:
+                other = self._index(self._right, right)
+                for pairs in join_chunks(index, other, self._terms, _BLOCK_PAIRS, False):
+                    yield left, right, pairs
+
+    def _meetings(self, report: Report | None) -> Generator[Meeting, None, None]:
+        """Read the right table once for each chunk of the left one, which has an index.
+
+        Progress counts pairs of rows.
+        """
+        done, total = 0, self._left.rows_at_most * self._right.rows_at_most
+        with closing(self._chunk_meetings()) as meetings:
+            for left, index, right in meetings:
+                yield left, index, right
+                done += len(left.rows) * len(right.rows)
+                if report is not None:
+                    report(done, max(done, total))
+
+    def _chunk_meetings(self) -> Generator[Meeting, None, None]:
+        with closing(self._left.chunks(self._chunk_size)) as chunks:
+            for left in chunks:
+                yield from self._meet(left, self._index(self._left, left))
+
+    def _meet(
+        self, left: EmbeddingBatch, index: "_core.Index"
+    ) -> Generator[Meeting, None, None]:
+        with closing(self._right.chunks(self._chunk_size)) as chunks:
+            for right in chunks:
+                self._check_same_dim()
+                yield left, index, right
+
+    def _list(
+        self, left: EmbeddingBatch, right: EmbeddingBatch, index: "_core.Index"
+    ) -> IdPairs:
+        sides = JoinSides(index, left.rows, True, self._left.name, left.first_row)
+        pairs = join_index(sides, self._terms, False)
+        found: IdPairs = []
+        for start in range(0, len(pairs), _BLOCK_PAIRS):
+            block = slice(start, start + _BLOCK_PAIRS)
+            columns = (
+                left.ids_of(pairs.left[block]).to_list(),
+                right.ids_of(pairs.right[block]).to_list(),
+                pairs.distances[block].tolist(),
+            )
+            found.extend(zip(*columns, strict=True))
+        return found
+
+    def _index(self, reader: EmbeddingReader, batch: EmbeddingBatch) -> "_core.Index":
+        if self._model is None:
+            self._model = self._make_model(reader)
+        return _core.index_new(
+            self._model._core, batch.rows, batch.first_row, reader.name
+        )
+
+    def _check_same_dim(self) -> None:
+        left, right = self._left, self._right
+        if None not in (left.dim, right.dim) and left.dim != right.dim:
+            raise DimensionError(
+                f"embeddings of {left.uri!r} have dimension {left.dim}, "
+                f"those of {right.uri!r} {right.dim}; they must agree"
+            )
+
+
+def _pair_frame(
+    left: "pl.Series", right: "pl.Series", distances: "pl.Series"
+) -> "pl.DataFrame":
+    import polars as pl
+
+    return pl.DataFrame({"id_a": left, "id_b": right, "distance": distances})

@@ -1,0 +1,267 @@
+"""What processors of Delta tables share: parameters, reading, hashing, joining."""
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fast_lsh_ann import _core
+from fast_lsh_ann._arrow import ArrowBatch, frame_batch
+from fast_lsh_ann._delta import TablePath, Version, location, refuse_input
+from fast_lsh_ann._delta_join import TableJoin
+from fast_lsh_ann._delta_read import EmbeddingBatch, EmbeddingReader
+from fast_lsh_ann._delta_scheme import HashScheme, prefixed, read_hash_scheme
+from fast_lsh_ann._delta_write import VectorLayout, write_batches
+from fast_lsh_ann._inputs import as_threshold
+from fast_lsh_ann._progress import Progress, Report, reporting
+from fast_lsh_ann.errors import DimensionError, ParameterError
+from fast_lsh_ann.model import (
+    BucketedRandomProjectionLSH,
+    BucketedRandomProjectionLSHModel,
+    Projection,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# An Arrow list counts its values in 32 bits; smaller batches also wait in less memory.
+_BATCH_VALUES = 1 << 22
+
+Hashed: TypeAlias = tuple[EmbeddingBatch, NDArray[np.int64]]
+
+
+class DeltaProcessor:
+    """The base of processors: an estimator and the store of its tables.
+
+    Parameters
+    ----------
+    lsh : BucketedRandomProjectionLSH
+        The parameters of what is computed.
+    storage_options : mapping or None
+        Credentials and settings of the object store.
+    dim : int, optional
+        The dimension that embeddings must have.
+    """
+
+    def __init__(
+        self,
+        lsh: BucketedRandomProjectionLSH,
+        storage_options: Mapping[str, str] | None,
+        dim: int | None = None,
+    ) -> None:
+        self._lsh = lsh
+        self._storage_options = dict(storage_options) if storage_options else None
+        self._dim = dim
+
+    @property
+    def bucket_length(self) -> float:
+        """Width of a bucket, in units of distance."""
+        return self._lsh.bucket_length
+
+    @property
+    def num_hash_tables(self) -> int:
+        """Hash tables."""
+        return self._lsh.num_hash_tables
+
+    @property
+    def seed(self) -> int:
+        """Seed of the random projections."""
+        return self._lsh.seed
+
+    @property
+    def num_hashes_per_table(self) -> int:
+        """Hashes of a table, all of which must agree for it to collide."""
+        return self._lsh.num_hashes_per_table
+
+    @property
+    def projection(self) -> Projection:
+        """Whose vectors: Spark's, or Gaussian ones with offsets."""
+        return self._lsh.projection
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._lsh._parameters()})"
+
+    def check_scheme(self, path: TablePath, *, version: Version = None) -> HashScheme:
+        """Refuse a table of hashes that were not made with this object's parameters.
+
+        To be called before its hashes are used beside others: buckets of different
+        schemes look alike and mean nothing to each other.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A table of hashes.
+        version : int, str or datetime, optional
+            A version number, or a moment: an aware datetime or an RFC 3339 string.
+
+        Returns
+        -------
+        HashScheme
+            How the table was hashed, as `delta_utils.read_hash_scheme` tells.
+
+        Raises
+        ------
+        SchemeMismatchError
+            If the table was hashed with other parameters.
+        TableNotFoundError, DeltaError
+            If there is no such table, or its commits do not say how it was hashed.
+        """
+        found = read_hash_scheme(
+            path, version=version, storage_options=self._storage_options
+        )
+        mine = HashScheme.of(self._lsh, self._dim)
+        mine.require_same(found, f"the hashes in {str(path)!r}")
+        return found
+
+    def _reader(
+        self,
+        path: TablePath,
+        embedding_column: str,
+        id_column: str | None,
+        version: Version,
+    ) -> EmbeddingReader:
+        return EmbeddingReader(
+            path,
+            embedding_column,
+            id_column,
+            version=version,
+            storage_options=self._storage_options,
+        )
+
+    def _model(self, reader: EmbeddingReader) -> BucketedRandomProjectionLSHModel:
+        """Make the model for what a reader, of which a row was read, gives."""
+        if reader.dim is None:
+            raise ValueError("no row was read")
+        if self._dim not in (None, reader.dim):
+            raise DimensionError(
+                f"{reader.name} has embeddings of dimension {reader.dim}, "
+                f"but dim={self._dim} was asked for"
+            )
+        return self._lsh.create_model(reader.dim)
+
+    def _hashed(
+        self, reader: EmbeddingReader, chunk_size: int
+    ) -> Generator[Hashed, None, None]:
+        """Hash a table chunk by chunk."""
+        model: BucketedRandomProjectionLSHModel | None = None
+        with closing(reader.chunks(chunk_size)) as chunks:
+            for chunk in chunks:
+                model = model or self._model(reader)
+                hashes = np.empty((len(chunk.rows), *model._hash_shape), dtype=np.int64)
+                _core.model_hash(
+                    model._core, chunk.rows, chunk.first_row, hashes, None, reader.name
+                )
+                yield chunk, hashes
+
+    def _hash_frames(
+        self, reader: EmbeddingReader, chunk_size: int, report: Report | None
+    ) -> Generator[tuple["pl.DataFrame", EmbeddingBatch], None, None]:
+        """Hash a table into frames, with their rows; at least one, maybe an empty one."""
+        with closing(self._hashed(reader, chunk_size)) as hashed:
+            for chunk, hashes in hashed:
+                yield _hash_frame(hashes, chunk.ids), chunk
+                report_rows(report, chunk, reader)
+        if reader.dim is None:
+            no_rows = np.empty((0, 1), dtype=reader.dtype)
+            nothing = EmbeddingBatch(0, no_rows, reader.empty_ids())
+            no_hashes = self._lsh.create_model(1).transform(no_rows)
+            yield _hash_frame(no_hashes, nothing.ids), nothing
+
+    def _hash_to_table(
+        self,
+        reader: EmbeddingReader,
+        output_path: TablePath,
+        chunk_size: int,
+        progress: Progress,
+        embedding_column: str | None = None,
+    ) -> None:
+        """Replace a table by the hashes of another, in one commit.
+
+        The embeddings come along under a name, if one is given.
+        """
+        refuse_input(output_path, reader.uri)
+        shape = self._lsh.create_model(1)._hash_shape
+        plain = [*_hash_names(shape), "id"]
+        if embedding_column is not None and embedding_column.lower() in plain:
+            raise ParameterError(
+                f"the embedding column {embedding_column!r} has the name of a column of "
+                f"hashes or ids in the output; rename it, or leave the embeddings out"
+            )
+        with (
+            reporting(progress, "hashing") as report,
+            closing(self._hash_frames(reader, chunk_size, report)) as frames,
+        ):
+            batches = chain.from_iterable(
+                _table_batches(frame, chunk.rows, embedding_column)
+                for frame, chunk in frames
+            )
+            first = next(batches)  # from here on the dimension is known
+            width = (reader.dim or 1) * reader.dtype.itemsize
+            write_batches(
+                output_path,
+                chain([first], batches),
+                metadata=self._metadata(reader),
+                vectors=VectorLayout(plain, width) if embedding_column else None,
+                storage_options=self._storage_options,
+            )
+
+    def _metadata(self, reader: EmbeddingReader) -> dict[str, str]:
+        scheme = HashScheme.of(self._lsh, reader.dim)
+        source = {"source": reader.uri, "source_version": reader.version}
+        return {**scheme.metadata(), **prefixed(source)}
+
+    def _join(
+        self,
+        paths: tuple[TablePath, TablePath],
+        threshold: float,
+        embedding_column: str,
+        id_column: str | None,
+        chunk_size: int,
+        versions: tuple[Version, Version],
+    ) -> TableJoin:
+        """Open the tables of a join; one table, of no given versions, at one version."""
+        limit = as_threshold(threshold)
+        left = self._reader(paths[0], embedding_column, id_column, versions[0])
+        pinned = versions[1]
+        if versions == (None, None) and location(paths[0]) == location(paths[1]):
+            pinned = left.version
+        right = self._reader(paths[1], embedding_column, id_column, pinned)
+        return TableJoin(left, right, self._model, limit, chunk_size)
+
+
+def _hash_names(shape: tuple[int, ...]) -> list[str]:
+    """Name the columns of a row's hashes: by table, or by table and hash."""
+    return ["_".join(map(str, ("hash", *place))) for place in np.ndindex(shape)]
+
+
+def _hash_frame(hashes: NDArray[np.int64], ids: "pl.Series") -> "pl.DataFrame":
+    import polars as pl
+
+    names = _hash_names(hashes.shape[1:])
+    columns = dict(zip(names, hashes.reshape(-1, len(names)).T, strict=True))
+    return pl.DataFrame({**columns, "id": ids}).rechunk()
+
+
+def _table_batches(
+    frame: "pl.DataFrame", rows: NDArray[Any], embedding_column: str | None
+) -> Iterator[ArrowBatch]:
+    """Give hashes, and their rows if these are to be written, as batches of a table."""
+    if embedding_column is None:
+        yield frame_batch(frame)
+        return
+    most = max(1, _BATCH_VALUES // rows.shape[1])
+    for start in range(0, max(1, len(rows)), most):
+        vectors = (embedding_column, rows[start : start + most])
+        yield frame_batch(frame.slice(start, most), vectors)
+
+
+def report_rows(
+    report: Report | None, chunk: EmbeddingBatch, reader: EmbeddingReader
+) -> None:
+    """Report that a table was worked through up to the end of a chunk."""
+    if report is not None:
+        done = chunk.first_row + len(chunk.rows)
+        report(done, max(done, reader.rows_at_most))

@@ -1,0 +1,431 @@
+"""Delta tables larger than memory: hashing and joining them chunk by chunk."""
+
+import tempfile
+import time
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fast_lsh_ann._arrow import frame_batch
+from fast_lsh_ann._delta import TablePath, Version, refuse_input
+from fast_lsh_ann._delta_join import TableJoin
+from fast_lsh_ann._delta_processor import DeltaProcessor, report_rows
+from fast_lsh_ann._delta_read import EmbeddingReader, id_array
+from fast_lsh_ann._delta_write import write_batches
+from fast_lsh_ann._inputs import as_count
+from fast_lsh_ann._log import logger
+from fast_lsh_ann._progress import Progress, reporting
+from fast_lsh_ann.delta_utils import create_sample_delta
+from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
+
+__all__ = ["ChunkResult", "StreamingLSHProcessor", "benchmark_streaming"]
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkResult:
+    """The hashes of some consecutive rows of a table.
+
+    Attributes
+    ----------
+    chunk_idx : int
+        Number of the chunk, from 0.
+    start_row : int
+        Number of its first row in the order of the pinned version: newest commits first.
+    n_rows : int
+        Rows of the chunk.
+    hashes : ndarray of int64, [n_rows, num_hash_tables]
+        With several hashes per table [n_rows, num_hash_tables, num_hashes_per_table].
+    ids : ndarray or None, [n_rows]
+        int64 for integer ids, else Python objects; None where no id column was asked for.
+    """
+
+    chunk_idx: int
+    start_row: int
+    n_rows: int
+    hashes: NDArray[np.int64]
+    ids: NDArray[Any] | None = None
+
+
+class StreamingLSHProcessor(DeltaProcessor):
+    """Locality sensitive hashing of Delta tables that are larger than memory.
+
+    Tables are read as a stream of one pinned version, with only the columns that are
+    needed, and worked on in chunks of exactly `chunk_size` rows, the last one shorter.
+    Besides what each method says, reading takes some batches of 8,192 rows, and a group
+    of rows as the table's file has them; writing takes such a group for each processor.
+
+    Iterators read ahead in a thread of their own.  When they are closed, dropped or
+    interrupted it ends by itself; ``contextlib.closing`` does that at a known point.
+
+    Parameters
+    ----------
+    bucket_length : float
+        Width of a bucket, in units of distance.
+    num_hash_tables : int
+        Hash tables.
+    seed : int
+        Of the random projections.
+    chunk_size : int
+        Rows held at a time.
+    dim : int, optional
+        Dimension that embeddings must have; without it that of the first row.
+    spark_profile, num_hashes_per_table, projection
+        As in :class:`BucketedRandomProjectionLSH`.
+    storage_options : mapping, optional
+        Credentials and settings of the object store, for every table of this object.
+
+    Raises
+    ------
+    InputTypeError, ParameterError
+        If a parameter is of the wrong type or outside its range.
+
+    Examples
+    --------
+    >>> from fast_lsh_ann import StreamingLSHProcessor, create_sample_delta
+    >>> create_sample_delta("vectors", n_vectors=2500, dim=8)
+    >>> lsh = StreamingLSHProcessor(num_hash_tables=3, chunk_size=1000)
+    >>> for chunk in lsh.transform_streaming("vectors", id_column="id"):
+    ...     print(chunk.chunk_idx, chunk.start_row, chunk.hashes.shape)
+    0 0 (1000, 3)
+    1 1000 (1000, 3)
+    2 2000 (500, 3)
+    >>> lsh.similarity_join_chunked_both("vectors", "vectors", threshold=0.0)
+    2500
+    """
+
+    def __init__(
+        self,
+        bucket_length: float = 2.0,
+        num_hash_tables: int = 5,
+        seed: int = 42,
+        chunk_size: int = 50000,
+        dim: int | None = None,
+        *,
+        spark_profile: SparkProfile = "java11",
+        num_hashes_per_table: int = 1,
+        projection: Projection = "spark",
+        storage_options: Mapping[str, str] | None = None,
+    ) -> None:
+        lsh = BucketedRandomProjectionLSH(
+            bucket_length,
+            num_hash_tables,
+            seed,
+            spark_profile=spark_profile,
+            num_hashes_per_table=num_hashes_per_table,
+            projection=projection,
+        )
+        self._chunk_size = as_count(chunk_size, "chunk_size", 1)
+        dim = None if dim is None else as_count(dim, "dim", 1)
+        super().__init__(lsh, storage_options, dim)
+
+    @property
+    def chunk_size(self) -> int:
+        """Rows held at a time."""
+        return self._chunk_size
+
+    @property
+    def dim(self) -> int | None:
+        """Dimension that embeddings must have; None for that of the first row."""
+        return self._dim
+
+    def __repr__(self) -> str:
+        parameters = super().__repr__().removesuffix(")")
+        dim = "" if self._dim is None else f", dim={self._dim}"
+        return f"{parameters}, chunk_size={self._chunk_size}{dim})"
+
+    def transform_streaming(
+        self,
+        path: TablePath,
+        embedding_column: str = "embedding",
+        id_column: str | None = None,
+        *,
+        version: Version = None,
+        progress: Progress = False,
+    ) -> Generator[ChunkResult, None, None]:
+        """Hash an embedding column chunk by chunk.
+
+        The table is opened, and its columns checked, at once; rows are read as chunks are
+        asked for.  One chunk is held.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The table.
+        embedding_column : str
+            A column of arrays of floats or integers, or of Spark ML vectors.
+        id_column : str or None
+            A column of any type without nulls, whose values come with the hashes.
+        version : int, str or datetime, optional
+            A version number, or a moment: an aware datetime or an RFC 3339 string.
+        progress : bool or callable
+            True for a bar, or a function of (rows done, rows in all).
+
+        Yields
+        ------
+        ChunkResult
+
+        Raises
+        ------
+        TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError
+            If the table or a column is missing or cannot be read, or an id is null.
+        InvalidVectorError
+            If a row is null or of another length than the first, or holds null, NaN or
+            infinity.
+        DimensionError
+            If the embeddings are not of the dimension asked for.
+        BucketRangeError
+            If a bucket does not fit in int64.
+        """
+        reader = self._reader(path, embedding_column, id_column, version)
+        return self._results(reader, id_column is not None, progress)
+
+    def _results(
+        self, reader: EmbeddingReader, with_ids: bool, progress: Progress
+    ) -> Generator[ChunkResult, None, None]:
+        with (
+            reporting(progress, "hashing") as report,
+            closing(self._hashed(reader, self._chunk_size)) as hashed,
+        ):
+            for number, (chunk, hashes) in enumerate(hashed):
+                ids = id_array(chunk.ids) if with_ids else None
+                yield ChunkResult(number, chunk.first_row, len(hashes), hashes, ids)
+                report_rows(report, chunk, reader)
+
+    def transform_to_delta(
+        self,
+        input_path: TablePath,
+        output_path: TablePath,
+        embedding_column: str = "embedding",
+        id_column: str | None = "id",
+        include_embeddings: bool = False,
+        *,
+        version: Version = None,
+        progress: Progress = False,
+    ) -> None:
+        """Hash an embedding column into another Delta table.
+
+        The output gets the columns that :meth:`DeltaLSHProcessor.transform_delta`
+        returns, and with `include_embeddings` the embeddings under their own name and in
+        their own type.
+        It is created, or replaced in one commit: readers see the old table or the whole
+        new one, and an error or Ctrl-C leaves it as it was.  The commit's metadata says
+        how the hashes were made: :func:`fast_lsh_ann.delta_utils.read_hash_scheme` reads
+        it.  Up to three chunks are held.
+
+        Parameters
+        ----------
+        input_path, output_path : str or path-like
+            The two tables.
+        embedding_column, version, progress
+            As for :meth:`transform_streaming`.
+        id_column : str or None
+            A column of any type without nulls, which becomes `id`; None numbers the rows
+            in the order of the pinned version.
+        include_embeddings : bool
+            Write the embeddings too.
+
+        Raises
+        ------
+        ParameterError
+            If the output is the input table: its embeddings would be lost; or if the
+            embedding column has the name of another column of the output.
+        TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
+InvalidVectorError, DimensionError, BucketRangeError
+            As for :meth:`transform_streaming`; DeltaError also if the output cannot be
+            written.
+        """
+        reader = self._reader(input_path, embedding_column, id_column, version)
+        self._hash_to_table(
+            reader,
+            output_path,
+            self._chunk_size,
+            progress,
+            embedding_column if include_embeddings else None,
+        )
+
+    def similarity_join_streaming(
+        self,
+        path_a: TablePath,
+        path_b: TablePath,
+        threshold: float,
+        embedding_column: str = "embedding",
+        id_column: str | None = "id",
+        *,
+        version_a: Version = None,
+        version_b: Version = None,
+        progress: Progress = False,
+    ) -> Generator[list[tuple[Any, Any, float]], None, None]:
+        """Find pairs of rows that share a bucket and are close, a chunk of a at a time.
+
+        Both tables are read once.  Table b is held, with 1.4 bytes a coordinate beside
+        it; of table a one chunk, and its pairs.  Where b does not fit, see
+        :meth:`similarity_join_chunked_both`.
+
+        Parameters
+        ----------
+        path_a, path_b : str or path-like
+            The two tables; the same path joins a table with itself: all ordered pairs,
+            every row with itself too.
+        threshold : float
+            The largest distance of a pair.
+        embedding_column, id_column
+            As for :meth:`transform_to_delta`, in both tables.
+        version_a, version_b : int, str or datetime, optional
+            As `version` of :meth:`transform_streaming`.  Without either, a table is
+            joined with itself at one version.
+        progress : bool or callable
+            True for a bar, or a function of (rows of a done, rows of a in all).
+
+        Yields
+        ------
+        list of (id, id, float)
+            One list for each chunk of a, also where it is empty: id in a, id in b,
+            Euclidean distance; in the order of the rows of a, then b.
+
+        Raises
+        ------
+        ParameterError
+            If `threshold` is negative or NaN.
+        DimensionError
+            If the tables differ in dimension, or from the dimension asked for.
+        TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
+InvalidVectorError, BucketRangeError
+            As for :meth:`transform_streaming`.
+        """
+        versions = (version_a, version_b)
+        join = self._join(
+            (path_a, path_b),
+            threshold,
+            embedding_column,
+            id_column,
+            self._chunk_size,
+            versions,
+        )
+        return _lists(join, progress)
+
+    def similarity_join_chunked_both(
+        self,
+        path_a: TablePath,
+        path_b: TablePath,
+        threshold: float,
+        embedding_column: str = "embedding",
+        id_column: str | None = "id",
+        output_path: TablePath | None = None,
+        *,
+        version_a: Version = None,
+        version_b: Version = None,
+        progress: Progress = False,
+    ) -> int | None:
+        """Count or write pairs of rows that share a bucket and are close.
+
+        Neither table is held: one chunk of either, with 1.4 bytes a coordinate beside it.
+        Table b is read once for each chunk of a, so the smaller table is better a, and
+        larger chunks mean less reading.
+
+        Parameters
+        ----------
+        path_a, path_b, threshold, embedding_column, id_column, version_a, version_b
+            As for :meth:`similarity_join_streaming`.
+        output_path : str or path-like, optional
+            The pairs are written here, to a table that is created, or replaced in one
+            commit, also when there are none: columns `id_a`, `id_b`, in the types of the
+            ids, and `distance`.
+        progress : bool or callable
+            True for a bar, or a function of (pairs of rows done, pairs in all).
+
+        Returns
+        -------
+        int or None
+            The number of pairs; None with `output_path`.
+
+        Raises
+        ------
+        ParameterError
+            If `threshold` is negative or NaN, or the output is one of the inputs.
+        DimensionError, TableNotFoundError, ColumnNotFoundError, \
+SparkVectorColumnError, DeltaError, InvalidVectorError, BucketRangeError
+            As for :meth:`similarity_join_streaming`; DeltaError also if the output cannot
+            be written.
+        """
+        versions = (version_a, version_b)
+        if output_path is not None:
+            refuse_input(output_path, path_a, path_b)
+        join = self._join(
+            (path_a, path_b),
+            threshold,
+            embedding_column,
+            id_column,
+            self._chunk_size,
+            versions,
+        )
+        with reporting(progress, "joining") as report:
+            if output_path is None:
+                return join.count(report)
+            with closing(join.frames(report)) as frames:
+                write_batches(
+                    output_path,
+                    map(frame_batch, frames),
+                    storage_options=self._storage_options,
+                )
+        return None
+
+
+def _lists(
+    join: TableJoin, progress: Progress
+) -> Generator[list[tuple[Any, Any, float]], None, None]:
+    with reporting(progress, "joining") as report, closing(join.lists(report)) as lists:
+        yield from lists
+
+
+def benchmark_streaming(
+    n_vectors: int = 100000, dim: int = 128, chunk_size: int = 10000
+) -> dict[str, float]:
+    """Time :meth:`StreamingLSHProcessor.transform_to_delta` on a sample table.
+
+    The tables live in a temporary folder, which is removed.  Nothing is printed: the
+    numbers are returned, and logged by the logger ``fast_lsh_ann``.
+
+    Parameters
+    ----------
+    n_vectors, dim : int
+        Rows and coordinates of the sample.
+    chunk_size : int
+        Rows hashed at a time.
+
+    Returns
+    -------
+    dict
+        "rows", "dim", "chunk_size"; "seconds" from reading to the commit;
+        "rows_per_second".
+
+    Raises
+    ------
+    InputTypeError, ParameterError
+        If an argument is of the wrong type or out of range.
+    DeltaError
+        If the folder for temporary files cannot be written.
+    """
+    rows = as_count(n_vectors, "n_vectors", 1)
+    lsh = StreamingLSHProcessor(chunk_size=chunk_size, dim=dim)
+    with tempfile.TemporaryDirectory(prefix="fast_lsh_ann-") as folder:
+        source, target = Path(folder, "vectors"), Path(folder, "hashes")
+        create_sample_delta(source, rows, dim)
+        start = time.perf_counter()
+        lsh.transform_to_delta(source, target)
+        seconds = time.perf_counter() - start
+    logger.info(
+        "hashed %d rows of dimension %d in %.3f s, in chunks of %d: %.0f rows/s",
+        *(rows, dim, seconds, chunk_size, rows / seconds),
+    )
+    return {
+        "rows": rows,
+        "dim": dim,
+        "chunk_size": chunk_size,
+        "seconds": seconds,
+        "rows_per_second": rows / seconds,
+    }
