@@ -20,8 +20,8 @@ from answers import (
 )
 from contests import Settings
 from data import Dataset, Stored, from_script
-from judge import Hashing
 from messages import Request
+from naive import Hashing
 from pictures import short
 from report import Part, Result, rows, times
 from sides import Ask, Judge, Side, Sides, compare, megabytes, seconds

@@ -20,9 +20,9 @@ import tables
 from answers import Finding, Neighborhoods, Pairs
 from contests import Settings
 from data import Dataset, Stored
-from judge import Hashing
 from memory import Memory
 from messages import Reply, Request
+from naive import Hashing
 from numpy.typing import NDArray
 from sides import Side, Sides
 from stage import Entrant
