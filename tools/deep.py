@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv/bin"
 PYTHON = BIN / "python"
-SLOW = {"FLA_TEST_STEP": "9"}  # where every instruction is emulated
+SLOW = {"FLA_TEST_STEP": "20"}  # where every instruction is emulated
 
 
 def run(*command: str | Path, **environment: str) -> None:
