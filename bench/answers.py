@@ -1,8 +1,7 @@
 """Whether an answer of plain Python values is right, and how much of the truth it has.
 
-The truth is NumPy's in float64: a matrix product picks candidates, and the distances of
-the few that matter are summed anew.  Ours must be what the definition says; another
-package, whose hashes are its own, is right if what it returns is true and not cut off.
+Ours must be what the naive program says, to the bit; another package, whose hashes are
+its own, is right if what it returns is true and not cut off.
 """
 
 from collections.abc import Sequence
@@ -11,14 +10,13 @@ from typing import Any
 
 import numpy as np
 from data import Dataset
-from judge import Hashing, Ints, blocks, pair_distances, projections, shortened
-from numpy.typing import NDArray
-from peers import Rows, squares
+from judge import pair_distances, shortened
+from naive import Floats, Hashing, Ints, Oracle, blocks, program
+from peers import Rows
 from pictures import short
 from surface import Hashes, Revived, Vectors, Written, digest, vectors_of
 
 ROUNDING = 1e-4  # relative, of a distance that was summed in float32
-SHORTLIST = 4  # times k rows a block are looked at again
 BLOCK = 65536
 
 Pair = tuple[int, int, float]
@@ -45,10 +43,6 @@ class Finding:
         return not self.faults
 
 
-def buckets(rows: Rows, model: Hashing) -> NDArray[np.float64]:
-    return np.floor(projections(rows, model.vectors, model.width))
-
-
 def close(found: Any, true: Any) -> bool:
     return bool(np.allclose(found, true, rtol=ROUNDING, atol=0))
 
@@ -59,40 +53,16 @@ def close(found: Any, true: Any) -> bool:
 class Neighborhoods:
     """The k nearest rows of each query: of all, and of those that share a bucket."""
 
-    def __init__(self, data: Dataset, k: int, model: Hashing) -> None:
+    def __init__(self, data: Dataset, k: int, threads: int, model: Hashing) -> None:
         self.rows, self.queries = data.rows.mapped(), data.queries.mapped()
-        self.k, self.model = k, model
-        everything, candidates = self.shortlists()
-        self.exact = [self.nearest(i, few) for i, few in enumerate(everything)]
-        self.expected = [self.nearest(i, few) for i, few in enumerate(candidates)]
+        oracle = Oracle(data, threads, model)
+        self.exact, self.expected = (
+            as_lists(*oracle.nearest(k, exact)) for exact in (True, False)
+        )
 
-    def shortlists(self) -> tuple[list[Ints], list[Ints]]:
-        """Rows that may be among the nearest, by query."""
-        asked = self.queries.astype(np.float64)
-        their_buckets = buckets(self.queries, self.model)
-        found: tuple[list[Ints], list[Ints]] = ([], [])
-        for part in blocks(len(self.rows), BLOCK):
-            wide = self.rows[part].astype(np.float64)
-            estimates = squares(wide) - 2 * (asked @ wide.T)
-            ours = buckets(self.rows[part], self.model)
-            apart = ~(their_buckets[:, None] == ours[None]).any(axis=2)
-            for kept in found:
-                few = min(SHORTLIST * self.k, len(wide))
-                best = np.argpartition(estimates, few - 1, axis=1)[:, :few]
-                there = np.isfinite(np.take_along_axis(estimates, best, axis=1))
-                kept.append(np.where(there, best + part.start, -1))
-                estimates[apart] = np.inf
-        return tuple(list(np.concatenate(kept, axis=1)) for kept in found)  # type: ignore[return-value]
-
-    def distances(self, query: int, rows: Ints) -> NDArray[np.float64]:
+    def distances(self, query: int, rows: Ints) -> Floats:
         left = np.full(len(rows), query, dtype=np.int64)
         return pair_distances(self.queries, self.rows, (left, rows))
-
-    def nearest(self, query: int, few: Ints) -> Near:
-        few = few[few >= 0]
-        away = self.distances(query, few)
-        order = np.lexsort((few, away))[: self.k]
-        return list(zip(few[order].tolist(), away[order].tolist(), strict=True))
 
     def judge(self, answer: Sequence[Near], ours: bool) -> Finding:
         """Of the first queries, as many as were answered."""
@@ -118,17 +88,17 @@ class Neighborhoods:
                 found.append("rows twice")
             if (np.diff(away) < 0).any():
                 found.append("neighbors out of order")
-        if ours and not same(answer, self.expected):
+        if ours and list(answer) != self.expected[: len(answer)]:
             found.append("other rows than the definition's")
         return sorted(set(found))
 
 
-def same(answer: Sequence[Near], expected: Sequence[Near]) -> bool:
-    return all(
-        [row for row, _ in near] == [row for row, _ in wanted]
-        and np.allclose([d for _, d in near], [d for _, d in wanted], rtol=1e-12, atol=0)
-        for near, wanted in zip(answer, expected, strict=False)
-    )
+def as_lists(indices: Ints, distances: Floats) -> list[Near]:
+    """One list of (row, distance) a query, without the places that stayed empty."""
+    return [
+        [(i, d) for i, d in zip(near, away, strict=True) if i >= 0]
+        for near, away in zip(indices.tolist(), distances.tolist(), strict=True)
+    ]
 
 
 # ---- pairs -----------------------------------------------------------------------------
@@ -137,36 +107,17 @@ def same(answer: Sequence[Near], expected: Sequence[Near]) -> bool:
 class Pairs:
     """Pairs (query, row) within the distance that a share of all pairs is within."""
 
-    def __init__(self, data: Dataset, share: float, model: Hashing) -> None:
-        self.left, self.right = data.queries.load(), data.rows.load()
-        self.model = model
-        wanted = max(int(len(self.left) * len(self.right) * share), 1)
-        few = self.shortlist(2 * wanted)
-        away = pair_distances(self.left, self.right, few)
-        order = np.argsort(away, kind="stable")
-        # Between two distances, so that rounding decides about no pair.
-        self.threshold = float(away[order[wanted - 1 : wanted + 1]].mean())
-        kept = order[:wanted]
-        self.true = dict(
-            zip(
-                zip(few[0][kept].tolist(), few[1][kept].tolist(), strict=True),
-                away[kept].tolist(),
-                strict=True,
-            )
+    def __init__(self, data: Dataset, share: float, threads: int, model: Hashing) -> None:
+        oracle = Oracle(data, threads, model)
+        self.threshold = oracle.radius(share)
+        left, right, away = oracle.within(self.threshold, above=False)
+        found = list(zip(left.tolist(), right.tolist(), strict=True))
+        self.true = dict(zip(found, away.tolist(), strict=True))
+        queries, rows = (
+            program().buckets(side.mapped(), model) for side in (data.queries, data.rows)
         )
-        self.collisions = self.count_collisions()
-
-    def shortlist(self, wanted: int) -> tuple[Ints, Ints]:
-        norms = squares(self.right)
-        estimates = squares(self.left)[:, None] - 2 * (self.left @ self.right.T) + norms
-        limit = np.partition(estimates, wanted, axis=None)[wanted]
-        rows, columns = np.nonzero(estimates <= limit)
-        return rows, columns
-
-    def count_collisions(self) -> dict[tuple[int, int], int]:
-        """In how many tables each true pair shares a bucket."""
-        ours, theirs = (buckets(side, self.model) for side in (self.left, self.right))
-        return {(i, j): int((ours[i] == theirs[j]).sum()) for i, j in self.true}
+        counts = (queries[left] == rows[right]).sum(axis=1)
+        self.collisions = dict(zip(found, counts.tolist(), strict=True))
 
     def expected(self, tables: int, rows: int | None = None) -> set[tuple[int, int]]:
         """True pairs that share a bucket in so many tables, among the first rows."""
@@ -192,6 +143,8 @@ class Pairs:
         recall = len(found & true) / len(true)
         faults = self.faults(answer, found)
         if wanted is not None:
+            if any(self.true.get((i, j), away) != away for i, j, away in answer):
+                faults.append("distances that are not right to the last bit")
             missing, extra = len(wanted - found), 0 if more else len(found - wanted)
             if missing or extra:
                 faults.append(f"{missing:,} pairs too few and {extra:,} too many")
@@ -243,10 +196,10 @@ def judge_hashes(answer: Hashes, wanted: Hashes) -> Finding:
 
 
 def naive_hashes(rows: Rows, ids: Ints, model: Hashing) -> Hashes:
-    """What the definition says; rows at a bucket's edge are too rare to meet one."""
+    """What the definition says."""
     total = np.zeros((), dtype=np.int64)
     for part in blocks(len(rows), BLOCK):
-        total += np.int64(digest(buckets(rows[part], model), ids[part]))
+        total += np.int64(digest(program().buckets(rows[part], model), ids[part]))
     return Hashes(len(rows), int(total))
 
 

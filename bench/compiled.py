@@ -8,6 +8,9 @@ from data import BUILD, ROOT
 
 HERE = Path(__file__).parent
 TOOLS = ROOT / ".venv" / "bin"
+NAIVE = HERE / "naive.c"
+# Contraction would change the rounding.
+NAIVE_FLAGS = ("-O3", "-march=native", "-ffp-contract=off")
 
 
 class CompileError(Exception):
@@ -23,12 +26,31 @@ def reader() -> Path:
     return output
 
 
+@cache
+def naive() -> Path:
+    """A library of the naive program."""
+    output = BUILD / "naive.so"
+    flags = [*NAIVE_FLAGS, "-shared", "-fPIC", "-pthread"]
+    run(["cc", *flags, "-o", str(output), str(NAIVE), "-lm"])
+    return output
+
+
+def made(target: str) -> Path:
+    """A program of ours that looks inside the library, built with it."""
+    folder = BUILD / "c"
+    run([tool("cmake"), "-S", str(ROOT), "-B", str(folder), "-DFLA_TESTS=ON"])
+    run([tool("cmake"), "--build", str(folder), "--target", target, "-j", "4"])
+    return folder / target
+
+
 def kernels(tier: str) -> str:
     """What the program of kernels.c prints about a tier."""
-    folder = str(BUILD / "c")
-    run([tool("cmake"), "-S", str(ROOT), "-B", folder, "-DFLA_TESTS=ON"])
-    run([tool("cmake"), "--build", folder, "--target", "bench_kernels", "-j", "4"])
-    return run([f"{folder}/bench_kernels", tier])
+    return run([str(made("bench_kernels")), tier])
+
+
+def ladder() -> Path:
+    """A library of the searches in ladder.c."""
+    return made("bench_ladder").with_suffix(".so")
 
 
 def tool(name: str) -> str:

@@ -7,17 +7,9 @@ from typing import Any
 
 from data import Dataset, Stored
 from entrants import hashing
-from judge import (
-    WRONG,
-    BucketJudge,
-    Hashing,
-    NeighborJudge,
-    Oracle,
-    PairJudge,
-    Verdict,
-    checksum,
-)
+from judge import WRONG, BucketJudge, NeighborJudge, PairJudge, Verdict, checksum
 from messages import Request
+from naive import Hashing, Oracle
 from stage import ContenderError, Entrant, Stage, Worker
 from timing import Act, Timing, alternate, rehearse
 
@@ -62,6 +54,12 @@ class Outcome:
     lines: Sequence[Line] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     checksum: str = ""
+
+    @property
+    def compared(self) -> str:
+        """What of ours was found equal to the naive program's answers."""
+        found = [line.verdict.compared for line in self.lines if line.verdict.compared]
+        return found[0] if found else ""
 
     def line(self, label: str) -> Line | None:
         return next((line for line in self.lines if line.label == label), None)
@@ -194,7 +192,7 @@ def neighbors(
     count = "one query" if data.count == 1 else f"{data.count:,} queries"
     title = f"{count}, k = {k:,}; {data}"
     task = Task(title, "knn", {"queries": data.queries, "k": k}, data.rows)
-    judge = NeighborJudge(data, k, hashing_of(entrants, data.dim))
+    judge = NeighborJudge(data, k, settings.threads, hashing_of(entrants, data.dim))
     truth = exact_answer(settings, entrants, task)
     if truth is not None:
         judge.truth = judge.distances(truth[0])
@@ -208,7 +206,7 @@ def build_and_neighbors(
     title = f"build and {data.count:,} queries, k = {k}; {data}"
     arguments = {"rows": data.rows, "queries": data.queries, "k": k}
     task = Task(title, "build_and_knn", arguments)
-    return hold(settings, task, entrants, NeighborJudge(data, k))
+    return hold(settings, task, entrants, NeighborJudge(data, k, settings.threads))
 
 
 def pairs(
@@ -219,12 +217,12 @@ def pairs(
     method: str = "join",
 ) -> Outcome:
     """Pairs of a query and a row within the distance that a share of them meets."""
-    oracle = Oracle(data)
+    oracle = Oracle(data, settings.threads, hashing_of(entrants, data.dim))
     radius = oracle.radius(share)
     kind = {"join": "join", "within": "rows within a radius"}[method]
     title = f"{kind}, {data.count:,} x {data.n:,}, distance {radius:.4g}; {data}"
     task = Task(title, method, {"queries": data.queries, "radius": radius}, data.rows)
-    judge = PairJudge(data, oracle, radius, hashing_of(entrants, data.dim))
+    judge = PairJudge(data, oracle, radius)
     truth = exact_answer(settings, entrants, task)
     if truth is not None:
         judge.truth = judge.codes(truth)
@@ -236,7 +234,7 @@ def self_join(
 ) -> Outcome:
     """Each pair of rows once."""
     itself = replace(data, queries=data.rows)
-    oracle = Oracle(itself)
+    oracle = Oracle(itself, settings.threads)
     radius = oracle.radius(share)
     title = f"self-join, distance {radius:.4g}; {data}"
     task = Task(title, "self_join", {"radius": radius}, data.rows)

@@ -9,8 +9,8 @@ from typing import Any
 
 import compiled
 from environments import MissingEnvironmentError, python_with
-from judge import Hashing
 from messages import Request
+from naive import Hashing
 from stage import ContenderError, Entrant, Stage
 
 TABLES, WIDTH = 5, 2.0

@@ -137,7 +137,7 @@ def transform(settings: Settings, data: Dataset) -> Line:
 
 
 def batch(settings: Settings, data: Dataset, count: int) -> Line:
-    truth = Neighborhoods(data, K, replaced.hashing())
+    truth = Neighborhoods(data, K, settings.threads, replaced.hashing())
     as_ours = AsOurs(
         lambda ours, theirs: [sorted_by_distance(n) for n in ours[: len(theirs)]]
     )
@@ -169,7 +169,7 @@ def sorted_by_distance(near: Any) -> list[tuple[int, float]]:
 def join(settings: Settings) -> Line:
     data = replaced.sets(settings, settings.rows(10_000))
     left, right, n = data.queries, data.rows, data.n
-    truth = replaced.pairs_of(data)
+    truth = replaced.pairs_of(settings, data)
     few = min(SPARK_JOIN_ROWS, n)
     as_ours = AsOurs(lambda ours, _: [p for p in ours if max(p[:2]) < few])
 

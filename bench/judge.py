@@ -1,26 +1,21 @@
 """Whether answers are right, and whether two are the same.
 
-Ours must equal a naive float64 program to the bit on a sample of the queries.  Others are
-compared with ours on all queries: their rows' distances are computed anew in float64 and
-may differ by rounding in float32, because that may order two rows otherwise.
+Ours must equal a naive float64 program to the bit, on all queries.  Others are compared
+with ours: their rows' distances are computed anew in float64 and may differ by rounding
+in float32, because that may order two rows otherwise.
 """
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from data import Dataset, Rows
-from numpy.typing import NDArray
+from naive import Floats, Hashing, Ints, Oracle, blocks, program
 from stage import Entrant
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
 TOLERANCE = 1e-5  # relative, of a distance; about 5 times what float32 flat search needs
-EDGE, EDGE_FLOAT32 = 1e-9, 1e-4  # a bucket's edge is nearer than this, in buckets
-BUDGET = 2e9  # coordinates that the naive program looks at
+EDGE = 1e-4  # a bucket's edge is nearer than this to a projection in float32, in buckets
 BLOCK = 4096
 
 
@@ -29,6 +24,7 @@ class Verdict:
     same: bool  # as ours, up to rounding
     note: str = ""
     wrong: bool = False  # ours, and not the naive program's answer
+    compared: str = ""  # what of ours was found equal to it
     recall: float | None = None
 
 
@@ -42,11 +38,6 @@ def checksum(*arrays: Rows) -> str:
     return digest.hexdigest()[:8]
 
 
-def blocks(total: int, size: int) -> Iterator[slice]:
-    for start in range(0, total, size):
-        yield slice(start, min(start + size, total))
-
-
 def pair_distances(left: Rows, right: Rows, pairs: tuple[Ints, Ints]) -> Floats:
     """Distances of pairs of rows, in float64."""
     found = np.empty(len(pairs[0]))
@@ -57,90 +48,24 @@ def pair_distances(left: Rows, right: Rows, pairs: tuple[Ints, Ints]) -> Floats:
     return found
 
 
-# ---- the naive program -----------------------------------------------------------------
-
-
-class Oracle:
-    """All distances of some queries, one coordinate after the other in float64."""
-
-    def __init__(self, data: Dataset) -> None:
-        asked = max(1, min(data.count, int(BUDGET / data.n / data.dim)))
-        self._rows, self._asked = data.rows.mapped(), data.queries.mapped()
-        self.sample = np.unique(np.linspace(0, data.count - 1, asked).astype(np.int64))
-        queries = self._asked[self.sample].astype(np.float64)
-        self.distances = np.empty((len(self.sample), data.n))
-        for part in blocks(data.n, BLOCK):
-            columns = np.ascontiguousarray(self._rows[part].T, dtype=np.float64)
-            total = np.zeros((len(queries), columns.shape[1]))
-            for column, wanted in zip(columns, queries.T, strict=True):
-                difference = column - wanted[:, None]
-                total += difference * difference
-            self.distances[:, part] = np.sqrt(total)
-
-    def collisions(self, vectors: Floats, width: float) -> NDArray[np.bool_]:
-        """Which rows share a bucket with which query of the sample."""
-        asked = np.floor(projections(self._asked[self.sample], vectors, width))
-        found = np.zeros(self.distances.shape, dtype=np.bool_)
-        for part in blocks(len(self._rows), BLOCK):
-            rows = np.floor(projections(self._rows[part], vectors, width))
-            found[:, part] = (asked[:, None, :] == rows[None]).any(axis=2)
-        return found
-
-    def radius(self, share: float) -> float:
-        """The distance that about this share of all pairs is within."""
-        return float(np.quantile(self.distances[self.distances > 0], share))
-
-    def nearest(
-        self, k: int, candidates: NDArray[np.bool_] | None = None
-    ) -> tuple[Ints, Floats]:
-        """The k nearest by (distance, row); -1 and infinity past the last."""
-        indices = np.full((len(self.sample), k), -1, dtype=np.int64)
-        found = np.full((len(self.sample), k), np.inf)
-        for i, all_distances in enumerate(self.distances):
-            near = all_distances
-            if candidates is not None:
-                near = np.where(candidates[i], near, np.inf)
-            limit = np.partition(near, min(k, len(near)) - 1)[min(k, len(near)) - 1]
-            few = np.flatnonzero((near <= limit) & np.isfinite(near))
-            order = few[np.argsort(near[few], kind="stable")][:k]
-            indices[i, : len(order)], found[i, : len(order)] = order, near[order]
-        return indices, found
-
-
-def projections(rows: Rows, vectors: Floats, width: float) -> Floats:
-    return np.asarray((rows.astype(np.float64) @ vectors.T) * (1 / width))
-
-
 # ---- judges ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Hashing:
-    """What the naive program needs to know of a model."""
-
-    vectors: Floats
-    width: float
 
 
 class NeighborJudge:
     """Judges (indices, distances); the first answer it sees is the reference."""
 
-    def __init__(self, data: Dataset, k: int, hashing: Hashing | None = None) -> None:
-        self._data, self._k = data, min(k, data.n)
+    def __init__(
+        self, data: Dataset, k: int, threads: int, hashing: Hashing | None = None
+    ) -> None:
+        self._k = min(k, data.n)
         self._rows, self._queries = data.rows.mapped(), data.queries.mapped()
-        self._oracle = Oracle(data)
-        self._hashing = hashing
+        self._oracle = Oracle(data, threads, hashing)
         self._reference: Floats | None = None
         self.truth: Floats | None = None  # of exact search; recall is measured by it
 
     def right(self, answer: Any, exact: bool) -> bool:
         """Equal to the naive program's, to the bit."""
-        candidates = None
-        if not exact:
-            assert self._hashing is not None
-            vectors, width = self._hashing.vectors, self._hashing.width
-            candidates = self._oracle.collisions(vectors, width)
-        indices, found = self._oracle.nearest(self._k, candidates)
+        indices, found = self._oracle.nearest(self._k, exact)
         sample = self._oracle.sample
         return np.array_equal(answer[0][sample], indices) and np.array_equal(
             answer[1][sample], found
@@ -170,19 +95,17 @@ class NeighborJudge:
             )
         recall = float(np.mean(found <= truth * (1 + TOLERANCE)))
         note = f"recall {shortened(recall)}"
-        return Verdict(bool(same.all()), note, recall=recall)
+        compared = self._oracle.compared if entrant.ours else ""
+        return Verdict(bool(same.all()), note, compared=compared, recall=recall)
 
 
 class PairJudge:
     """Judges pairs (left, right, distances); the first it sees is the reference."""
 
-    def __init__(
-        self, data: Dataset, oracle: Oracle, radius: float, hashing: Hashing | None = None
-    ) -> None:
+    def __init__(self, data: Dataset, oracle: Oracle, radius: float) -> None:
         self._data, self._oracle, self._radius = data, oracle, radius
         self._left, self._right = data.queries.mapped(), data.rows.mapped()
         self._within_itself = data.queries == data.rows
-        self._hashing = hashing
         self._reference: Ints | None = None
         self.truth: Ints | None = None  # of exact search
 
@@ -191,19 +114,12 @@ class PairJudge:
         return np.unique(left * self._data.n + right)
 
     def right(self, answer: Any, exact: bool) -> bool:
-        near = self._oracle.distances <= self._radius
-        if not exact:
-            assert self._hashing is not None
-            near &= self._oracle.collisions(self._hashing.vectors, self._hashing.width)
-        sample = self._oracle.sample
-        if self._within_itself:
-            near &= np.arange(self._data.n) > sample[:, None]
-        wanted = np.nonzero(near)
-        mine = np.isin(answer[0], sample)
-        return (
-            np.array_equal(answer[0][mine], sample[wanted[0]])
-            and np.array_equal(answer[1][mine], wanted[1])
-            and np.array_equal(answer[2][mine], self._oracle.distances[wanted])
+        """Equal to the naive program's, to the bit and in order."""
+        wanted = self._oracle.within(self._radius, self._within_itself, exact)
+        mine = np.isin(answer[0], self._oracle.sample)
+        return all(
+            np.array_equal(column[mine], right)
+            for column, right in zip(answer, wanted, strict=True)
         )
 
     def __call__(self, entrant: Entrant, answer: Any) -> Verdict:
@@ -223,23 +139,26 @@ class PairJudge:
         note = f"{len(found):,} pairs, recall {shortened(recall)}"
         if same and len(other):
             note += f", {len(other)} at the threshold differ"
-        return Verdict(same, note, recall=recall)
+        compared = self._oracle.compared if entrant.ours else ""
+        return Verdict(same, note, compared=compared, recall=recall)
 
 
 class BucketJudge:
-    """Judges buckets by projections in float64: others may differ at a bucket's edge."""
+    """Judges buckets: ours must be the naive program's, others' may differ at an edge."""
 
     def __init__(self, rows: Rows, hashing: Hashing) -> None:
-        self._exact = projections(rows, hashing.vectors, hashing.width)
+        self._right = program().buckets(rows, hashing)
+        scale = 1 / hashing.width
+        self._exact = np.asarray((rows.astype(np.float64) @ hashing.vectors.T) * scale)
 
     def __call__(self, entrant: Entrant, answer: Any) -> Verdict:
-        other = np.asarray(answer, dtype=np.float64) != np.floor(self._exact)
+        other = np.asarray(answer) != self._right
+        if entrant.ours:
+            if other.any():
+                return Verdict(False, WRONG, wrong=True)
+            return Verdict(True, "same buckets", compared=f"{len(other):,} rows")
         exact = self._exact[other]
-        edge = EDGE if entrant.ours else EDGE_FLOAT32
-        same = bool((np.abs(exact - np.round(exact)) <= edge).all())
-        if entrant.ours and not same:
-            return Verdict(False, WRONG, wrong=True)
-        if not same:
+        if (np.abs(exact - np.round(exact)) > EDGE).any():
             return Verdict(False, "other buckets")
         share = f"{len(exact):,} of {other.size:,} at a bucket's edge differ"
         return Verdict(True, share if len(exact) else "same buckets")

@@ -20,8 +20,8 @@ from answers import (
 )
 from contests import Settings
 from data import Dataset, Stored, from_script
-from judge import Hashing
 from messages import Request
+from naive import Hashing
 from pictures import short
 from report import Part, Result, rows, times
 from sides import Ask, Judge, Side, Sides, compare, megabytes, seconds
@@ -143,7 +143,7 @@ def searches(settings: Settings) -> Iterator[Operation]:
                 ("batch", data, f"{data.count} queries"),
             ):
                 asking = {"rows": data.rows, "queries": asked.queries, "k": K}
-                judge = by_neighbors(neighborhoods(asked))
+                judge = by_neighbors(neighborhoods(settings, asked))
                 title = f"{name}, {short(n)}{made}"
                 yield Operation(title, Request(method, asking), judge, before)
 
@@ -152,8 +152,8 @@ def sizes(settings: Settings, *rows: int) -> list[int]:
     return sorted({settings.rows(n) for n in rows})
 
 
-def neighborhoods(data: Dataset) -> Callable[[], Neighborhoods]:
-    return cache(lambda: Neighborhoods(data, K, hashing()))
+def neighborhoods(settings: Settings, data: Dataset) -> Callable[[], Neighborhoods]:
+    return cache(lambda: Neighborhoods(data, K, settings.threads, hashing()))
 
 
 def sets(settings: Settings, n: int) -> Dataset:
@@ -164,14 +164,14 @@ def sets(settings: Settings, n: int) -> Dataset:
 
 
 @cache
-def pairs_of(data: Dataset) -> Pairs:
-    return Pairs(data, SHARE, hashing())
+def pairs_of(settings: Settings, data: Dataset) -> Pairs:
+    return Pairs(data, SHARE, settings.threads, hashing())
 
 
 def joins(settings: Settings) -> Iterator[Operation]:
     for n in sizes(settings, 2_000, 10_000):
         data = sets(settings, n)
-        truth, name = pairs_of(data), f"{short(n)} x {short(n)}"
+        truth, name = pairs_of(settings, data), f"{short(n)} x {short(n)}"
         before = [Request("prepare", {"rows": data.queries})]
         sides = {"left": data.queries, "right": data.rows}
         within = {**sides, "threshold": truth.threshold}
@@ -185,7 +185,7 @@ def sketched(settings: Settings) -> Iterator[Operation]:
     first, *_ = counts = sizes(settings, 2_000, 5_000, 10_000)
     for n in counts:
         data = sets(settings, n)
-        truth, name = pairs_of(data), f"{short(n)} x {short(n)}"
+        truth, name = pairs_of(settings, data), f"{short(n)} x {short(n)}"
         before = [Request("prepare", {"rows": data.queries})]
         sides = {"left": data.queries, "right": data.rows}
         within = {**sides, "threshold": truth.threshold}
@@ -242,7 +242,7 @@ def streams(settings: Settings) -> Iterator[Operation]:
 def table_joins(settings: Settings) -> Iterator[Operation]:
     n = settings.rows(2_000)
     data = sets(settings, n)
-    truth = pairs_of(data)
+    truth = pairs_of(settings, data)
     judge = by_pairs(truth, FIRST_ID)
 
     def written(entrant: Entrant, _: Worker, answer: Any) -> Finding:

@@ -98,6 +98,8 @@ def contest(outcome: Outcome) -> list[str]:
     title = f"**{outcome.title}**"
     if outcome.checksum:
         title += f" (checksum {outcome.checksum})"
+    if outcome.compared:
+        title += f"; {outcome.compared} equal to the naive program's"
     table = rows(header, cells) if cells else []
     return ["", title, "", *table, "", *absent]
 

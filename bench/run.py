@@ -1,7 +1,7 @@
 """Measure the library beside its peers; write README.md's tables and pictures.
 
-What runs is a group (headline, everyday, goals, growth, recall, replaced, cms) or parts
-of one (E1, joins, k ...).  A group that has run as a whole replaces its section of
+What runs is a group (headline, everyday, goals, growth, recall, replaced, cms, hard) or
+parts of one (E1, joins, k ...).  A group that has run as a whole replaces its section of
 README.md, headline also that of the project's README.md; parts are printed only.
 """
 
@@ -17,6 +17,7 @@ import everyday
 import goals
 import growth
 import headline
+import ladder
 import replaced
 from contests import Settings
 from data import ROOT, MissingDataError
@@ -40,6 +41,7 @@ GROUPS: Mapping[str, Group] = {
     "recall": Group(growth.RECALL),
     "replaced": Group(replaced.PARTS, replaced.taking_part),
     "cms": Group(cms.PARTS),
+    "hard": Group(ladder.PARTS),
 }
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv/bin"
 PYTHON = BIN / "python"
+SLOW = {"FLA_TEST_STEP": "20"}  # where every instruction is emulated
 
 
 def run(*command: str | Path, **environment: str) -> None:
@@ -82,7 +83,7 @@ def valgrind() -> None:
     command = [tool("valgrind"), "--error-exitcode=9", "--leak-check=full", "--quiet"]
     folder = build("valgrind", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
     for program in programs(folder, "test_fork"):
-        run(*command, "--fair-sched=yes", program)
+        run(*command, "--fair-sched=yes", program, **SLOW)
 
 
 def old_processor() -> None:
@@ -92,7 +93,7 @@ def old_processor() -> None:
     """
     emulator = tool("qemu-x86_64")
     for program in programs(build("c"), "test_fork"):
-        run(emulator, "-cpu", "Nehalem", program)
+        run(emulator, "-cpu", "Nehalem", program, **SLOW)
 
 
 def aarch64() -> None:
@@ -105,7 +106,7 @@ def aarch64() -> None:
         f"-DCMAKE_C_COMPILER={tool('aarch64-linux-gnu-gcc')}",
         f"-DCMAKE_CROSSCOMPILING_EMULATOR={emulator}",
     )
-    ctest(folder, "-E", "test_fork")
+    ctest(folder, "-E", "test_fork", "-j", "2", **SLOW)
 
 
 def every_tier() -> None:

@@ -334,10 +334,11 @@ class LSHIndex:
         O(n m dim) multiply-adds at worst; memory grows with the pairs returned, not with
         the candidates.
         """
-        sides, terms = self._join(
+        terms = self._terms(
             other, threshold, exact, min_collisions, strict, self_pairs, plan
         )
-        return self._renumber(other, join_index(sides, terms, progress))
+        pairs = join_index(self._sides(other), terms, progress)
+        return self._renumber(other, pairs)
 
     def similarity_join_count(
         self,
@@ -367,10 +368,10 @@ class LSHIndex:
         >>> index.similarity_join_count(threshold=2.0, self_pairs="upper")
         2
         """
-        sides, terms = self._join(
+        terms = self._terms(
             other, threshold, exact, min_collisions, strict, self_pairs, plan
         )
-        return count_pairs(sides, terms, progress)
+        return count_pairs(self._sides(other), terms, progress)
 
     def similarity_join_chunks(
         self,
@@ -435,28 +436,16 @@ class LSHIndex:
             pairs.right = right._kept.renumber(pairs.right)
         return pairs
 
-    def _join(
-        self,
-        other: "LSHIndex | ArrayLike | None",
-        threshold: float,
-        exact: bool,
-        min_collisions: int,
-        strict: bool,
-        self_pairs: str,
-        plan: str,
-    ) -> tuple[JoinSides, JoinTerms]:
-        """Check a join, and choose which side is searched: the larger index."""
-        terms = self._terms(
-            other, threshold, exact, min_collisions, strict, self_pairs, plan
-        )
+    def _sides(self, other: "LSHIndex | ArrayLike | None") -> JoinSides:
+        """Choose which side of a join is searched: the larger index."""
         if other is None or other is self:
-            return JoinSides(self._core, None, False, "vectors"), terms
+            return JoinSides(self._core, None, False, "vectors")
         if not isinstance(other, LSHIndex):
             rows = as_rows(other, "other", self._model.dim)
-            return JoinSides(self._core, rows, False, "other"), terms
+            return JoinSides(self._core, rows, False, "other")
         if len(_same_scheme(self, other)) > len(self):
-            return JoinSides(other._core, self._kept.rows, True, "vectors"), terms
-        return JoinSides(self._core, other._kept.rows, False, "other"), terms
+            return JoinSides(other._core, self._kept.rows, True, "vectors")
+        return JoinSides(self._core, other._kept.rows, False, "other")
 
     def _terms(
         self,

@@ -11,6 +11,11 @@ static inline size_t fla_lowest_bit(uint64_t set)
     return (size_t)__builtin_ctzll(set);
 }
 
+static inline size_t fla_count_bits(uint64_t set)
+{
+    return (size_t)__builtin_popcountll(set);
+}
+
 /* Fetch the first bytes of a row towards the cache; the hardware follows a longer one. */
 static inline void fla_prefetch(const void *row, size_t bytes)
 {

@@ -70,6 +70,7 @@ void fla_base_set(fla_base *base, const fla_matrix *rows)
     base->tiles = fla_size_parts(rows->rows, FLA_TILE);
     base->checked = false;
     base->coded = false;
+    free_buckets(base); /* those of the rows before */
 }
 
 bool fla_base_can_code(size_t dim)
@@ -383,7 +384,7 @@ static fla_status prepare_rows(fla_base *base, fla_context *context, fla_run *ru
     fla_status status = FLA_ERR_MEMORY;
     for (unsigned i = 0; room && i < threads; i++)
         room = worker_init(&work.workers[i], base, context->kernels);
-    free_buckets(base);
+    free_buckets(base); /* of an earlier fit */
     if (room && may_keep_buckets(base))
         status = begin_buckets(base, &work.workers[0]);
     else if (room)

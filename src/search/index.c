@@ -6,6 +6,7 @@
 #include "base/fenv.h"
 #include "lsh/faults.h"
 #include "lsh/model.h"
+#include "search/cost.h"
 #include "search/options.h"
 #include "search/plan.h"
 
@@ -134,7 +135,7 @@ fla_status fla_index_explain(const fla_index *index, fla_context *context,
         .short_form = fla_base_has_prefix(base) ? base->prefix.directions + 1 : 0,
         .row_bytes = (base->coded ? fla_plan_steps(base) * FLA_STEP : 0),
         .dense_seconds = pairs * fla_plan_dense_time(base) * 1e-9,
-        .bucket_seconds = pairs * share * fla_plan_candidate_time(base) * 1e-9,
+        .bucket_seconds = pairs * share * fla_cost_candidate(base->rows.dim) * 1e-9,
     };
     return FLA_OK;
 }

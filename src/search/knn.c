@@ -12,7 +12,6 @@
  * distance and row alone, so neither way nor the order of tasks shows in the result.
  */
 #include <math.h>
-#include <stdatomic.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -21,11 +20,11 @@
 #include "lsh/model.h"
 #include "search/bucket_scan.h"
 #include "search/index.h"
+#include "search/lists.h"
 #include "search/options.h"
 #include "search/plan.h"
 #include "search/scan.h"
 #include "search/seed.h"
-#include "search/topk.h"
 
 enum {
     /* Below this many queries per thread, threads share out rows instead of queries. */
@@ -37,7 +36,13 @@ enum {
     FILL_QUERIES = 16 * FLA_GROUP, /* queries a task prepares */
     SEED_QUERIES = 4 * FLA_GROUP,  /* queries a task finds first radii for */
     FINISH_QUERIES = 64,           /* queries a task sorts */
-    CODED_QUERIES = 16,    /* from so many on, coding a row to scan it once pays */
+    /* From so many queries on coding a row to scan it once pays: at large dimensions, and
+       so many more by the dimension (bench/ladder.py). */
+    CODED_QUERIES = 44,
+    CODED_COORDINATES = 1600,
+    CODED_PAIRS = 1 << 21, /* and with so many pairs, a quantizer's fit */
+    FIRST_PIECE =
+        8, /* one row in so many is coded before it is known whether that pays */
     PIECE_BYTES = 1 << 24, /* codes of a piece of a block: they stay in the L3 */
     PIECE_TILES = 16,      /* and at least so many tiles */
 };
@@ -52,20 +57,16 @@ struct fla_knn {
     fla_context *context;
     const fla_model *model; /* NULL: exact */
     fla_search_options options;
-    size_t k;
     fla_queries queries;
+    fla_lists lists;
     bool share_rows;
     size_t block;    /* queries of a task */
     fla_base pushed; /* what is being pushed; its quantizer outlives a block */
     const fla_quantizer *coded_by; /* the queries; NULL: not coded */
     unsigned coded_fit;            /* and which of its fits */
     bool seeded;
-    const fla_matrix *block_rows; /* those being pushed */
     unsigned threads;
     knn_worker *workers; /* [threads] */
-    size_t slots;
-    fla_topk *tops;         /* [slots x queries] */
-    _Atomic double *radius; /* [queries]: what any of a query's lists has proven */
     uint64_t rows_pushed;
     bool failed;
 };
@@ -83,7 +84,6 @@ static void choose_split(fla_knn *knn)
 {
     const size_t n = knn->queries.n;
     knn->share_rows = knn->threads > 1 && n / knn->threads < QUERIES_PER_THREAD;
-    knn->slots = knn->share_rows ? knn->threads : 1;
     knn->block = n > 0 ? n : 1;
     if (!knn->share_rows && n > 0) {
         /* As many blocks as fill every thread the same number of times. */
@@ -93,26 +93,19 @@ static void choose_split(fla_knn *knn)
     }
 }
 
-static bool make_room(fla_knn *knn)
+static bool make_room(fla_knn *knn, size_t k)
 {
-    const size_t n = knn->queries.n, dim = knn->queries.rows.dim;
-    size_t lists;
+    const fla_kernels *kernels = knn->context->kernels;
+    const fla_matrix *queries = &knn->queries.rows;
+    const size_t slots = knn->share_rows ? knn->threads : 1;
     knn->workers = fla_alloc_zeroed(knn->threads, sizeof *knn->workers);
-    knn->radius = fla_alloc(n, sizeof *knn->radius);
-    if (knn->workers == NULL || knn->radius == NULL ||
-        !fla_size_mul(knn->slots, n, &lists) ||
-        (knn->tops = fla_alloc_zeroed(lists, sizeof *knn->tops)) == NULL)
+    if (knn->workers == NULL || !fla_lists_init(&knn->lists, kernels, queries, slots, k))
         return false;
-    for (size_t i = 0; i < lists; i++)
-        fla_topk_init(&knn->tops[i]);
-    for (size_t q = 0; q < n; q++)
-        atomic_init(&knn->radius[q], INFINITY);
     for (unsigned i = 0; i < knn->threads; i++) {
         knn_worker *worker = &knn->workers[i];
         worker->knn = knn;
         worker->slot = knn->share_rows ? i : 0;
-        if (!fla_scan_init(&worker->scan, knn->context->kernels, knn->model, dim,
-                           knn->block))
+        if (!fla_scan_init(&worker->scan, kernels, knn->model, queries->dim, knn->block))
             return false;
     }
     return true;
@@ -143,12 +136,12 @@ static fla_status fill_queries(fla_knn *knn, const fla_call *call, fla_error *er
 }
 
 static fla_status create(fla_knn *knn, const fla_call *call, const fla_matrix *queries,
-                         fla_error *err)
+                         size_t k, fla_error *err)
 {
     if (!fla_queries_init(&knn->queries, knn->model, queries))
         return fla_fail_memory(err, "the queries");
     choose_split(knn);
-    if (!make_room(knn))
+    if (!make_room(knn, k))
         return fla_fail_memory(err, "the search");
     return fill_queries(knn, call, err);
 }
@@ -179,11 +172,10 @@ fla_status fla_knn_create(fla_context *context, const fla_call *call,
     knn->context = context;
     knn->model = model;
     knn->options = read;
-    knn->k = k;
     fla_base_init(&knn->pushed, model);
     knn->threads = fla_pool_threads(context->pool);
     fla_fenv_enter(&callers);
-    status = create(knn, call, queries, err);
+    status = create(knn, call, queries, k, err);
     fla_fenv_leave(&callers);
     if (status == FLA_OK) {
         *out = knn; /* ownership passes to the caller here and nowhere else */
@@ -197,102 +189,25 @@ void fla_knn_free(fla_knn *knn)
 {
     if (knn == NULL)
         return;
-    for (size_t i = 0; knn->tops != NULL && i < knn->slots * knn->queries.n; i++)
-        fla_topk_clear(&knn->tops[i]);
-    for (unsigned i = 0; knn->workers != NULL && i < knn->threads; i++) {
+    fla_lists_clear(&knn->lists);
+    for (unsigned i = 0; knn->workers != NULL && i < knn->threads; i++)
         fla_scan_clear(&knn->workers[i].scan);
-    }
     fla_queries_clear(&knn->queries);
     fla_base_clear(&knn->pushed);
     fla_free(knn->workers);
-    fla_free(knn->tops);
-    fla_free(knn->radius);
     fla_free(knn);
 }
 
 /* ---- push ---------------------------------------------------------------------- */
 
-/* Lower a query's shared radius to what one list has proven; returns the lowest known. */
-static double share_radius(_Atomic double *shared, double radius)
-{
-    double known = atomic_load_explicit(shared, memory_order_relaxed);
-    while (radius < known) {
-        if (atomic_compare_exchange_weak_explicit(
-                shared, &known, radius, memory_order_relaxed, memory_order_relaxed))
-            return radius;
-    }
-    return known;
-}
-
-/* Pairs that wait to be measured together, and where their distances go. */
-typedef struct measuring {
-    const fla_knn *knn;
-    size_t n;
-    const void *rows[FLA_PAIRS], *queries[FLA_PAIRS];
-    double *places[FLA_PAIRS];
-} measuring;
-
-static void measure(measuring *pairs)
-{
-    const fla_matrix *rows = pairs->knn->block_rows;
-    const fla_matrix *queries = &pairs->knn->queries.rows;
-    double distances[FLA_PAIRS];
-    for (size_t i = pairs->n; i < FLA_PAIRS; i++) {
-        pairs->rows[i] = pairs->rows[0];
-        pairs->queries[i] = pairs->queries[0];
-    }
-    if (pairs->n > 0)
-        pairs->knn->context->kernels->floats->distance[rows->dtype][queries->dtype](
-            pairs->rows, pairs->queries, rows->dim, distances);
-    for (size_t i = 0; i < pairs->n; i++)
-        *pairs->places[i] = distances[i];
-    pairs->n = 0;
-}
-
-/* Have the rows of a list measured that have only an estimate yet; they are of the block
-   at hand. */
-static void settle(measuring *pairs, size_t q, fla_topk *top)
-{
-    const fla_matrix *rows = pairs->knn->block_rows;
-    for (size_t i = 0; i < top->count; i++) {
-        if (top->rows[i] >= 0)
-            continue;
-        top->rows[i] = ~top->rows[i];
-        pairs->rows[pairs->n] = fla_row(rows, (size_t)(top->rows[i] - rows->first_row));
-        pairs->queries[pairs->n] = fla_row(&pairs->knn->queries.rows, q);
-        pairs->places[pairs->n++] = &top->distances[i];
-        if (pairs->n == FLA_PAIRS)
-            measure(pairs);
-    }
-}
-
-/* Make room in a full list. */
-static void shrink(const fla_knn *knn, size_t q, fla_topk *top,
-                   const fla_estimator *estimator)
-{
-    fla_topk_tighten(top, knn->k, estimator);
-    if (!fla_topk_full(top, knn->k))
-        return;
-    measuring pairs = {.knn = knn};
-    settle(&pairs, q, top);
-    measure(&pairs);
-    fla_topk_select(top, knn->k);
-}
-
 static fla_status offer(fla_scan *scan, size_t query, size_t n, const int64_t *rows,
                         const double *bounds)
 {
     const knn_worker *worker = scan->arg;
-    fla_knn *knn = worker->knn;
-    const size_t q = scan->first + query;
-    fla_topk *top = &knn->tops[worker->slot * knn->queries.n + q];
-    for (size_t i = 0; i < n; i++) {
-        if (!fla_topk_add(top, knn->k, bounds[i], ~rows[i]))
-            return FLA_ERR_MEMORY;
-        if (fla_topk_full(top, knn->k))
-            shrink(knn, q, top, &scan->estimator);
-    }
-    const double radius = share_radius(&knn->radius[q], top->radius);
+    double radius;
+    if (!fla_lists_offer(&worker->knn->lists, worker->slot, scan->first + query, n, rows,
+                         bounds, &radius))
+        return FLA_ERR_MEMORY;
     if (radius < scan->radius[query])
         fla_scan_set_radius(scan, query, radius);
     return FLA_OK;
@@ -322,8 +237,7 @@ static void push_task(fla_job *job, void *arg, size_t task, unsigned worker)
     scan->visit = offer;
     scan->arg = &knn->workers[worker];
     for (size_t i = 0; i < scan->n; i++)
-        fla_scan_set_radius(
-            scan, i, atomic_load_explicit(&knn->radius[q + i], memory_order_relaxed));
+        fla_scan_set_radius(scan, i, fla_lists_radius(&knn->lists, q + i));
     const fla_status status =
         push->runs != NULL
             ? fla_scan_buckets(scan, push->runs, knn->options.plan, job, worker)
@@ -365,19 +279,19 @@ static void seed_task(fla_job *job, void *arg, size_t task, unsigned worker)
     const size_t n = fla_size_min(left, SEED_QUERIES);
     double radius[SEED_QUERIES];
     (void)worker;
-    if (!fla_seed_radii(push->base, &knn->queries, first, n, knn->k, radius)) {
+    if (!fla_seed_radii(push->base, &knn->queries, first, n, knn->lists.k, radius)) {
         fla_job_fail(job, FLA_ERR_MEMORY);
         return;
     }
     for (size_t i = 0; i < n; i++)
-        share_radius(&knn->radius[first + i], radius[i]);
+        fla_lists_lower(&knn->lists, first + i, radius[i]);
 }
 
 /* Radii from a sample: valid where every row is a candidate. */
 static fla_status seed_queries(knn_push *push, fla_run *run)
 {
     fla_knn *knn = push->knn;
-    if (knn->seeded || knn->model != NULL || !fla_seed_pays(push->base, knn->k))
+    if (knn->seeded || knn->model != NULL || !fla_seed_pays(push->base, knn->lists.k))
         return FLA_OK;
     knn->seeded = true;
     return fla_pool_run(knn->context->pool, run,
@@ -425,21 +339,9 @@ static fla_status push_base(fla_knn *knn, fla_run *run, const fla_base *base,
 
 static void settle_task(fla_job *job, void *arg, size_t task, unsigned worker)
 {
-    const fla_knn *knn = arg;
-    const fla_estimator estimator =
-        fla_scan_estimator(knn->block_rows, &knn->queries.rows);
-    const size_t first = task * FINISH_QUERIES;
-    measuring pairs = {.knn = knn};
-    for (size_t q = first; q < first + FINISH_QUERIES && q < knn->queries.n; q++) {
-        if (fla_job_stopped(job, worker))
-            return;
-        for (size_t slot = 0; slot < knn->slots; slot++) {
-            fla_topk *top = &knn->tops[slot * knn->queries.n + q];
-            fla_topk_tighten(top, knn->k, &estimator);
-            settle(&pairs, q, top);
-        }
-    }
-    measure(&pairs);
+    fla_knn *knn = arg;
+    const size_t first = task * FINISH_QUERIES, left = knn->queries.n - first;
+    fla_lists_settle(&knn->lists, first, fla_size_min(left, FINISH_QUERIES), job, worker);
 }
 
 /* The rows at hand go with their block: measure those that may be in an answer. */
@@ -456,18 +358,57 @@ static size_t piece_rows(const fla_matrix *rows)
     return (tiles > PIECE_TILES ? tiles : PIECE_TILES) * FLA_TILE;
 }
 
+/* The first piece is smaller: codes are tried on it. */
+static size_t first_piece_rows(const fla_matrix *rows)
+{
+    const size_t tiles = rows->rows / (FIRST_PIECE * FLA_TILE);
+    const size_t first = (tiles > PIECE_TILES ? tiles : PIECE_TILES) * FLA_TILE;
+    return fla_size_min(first, piece_rows(rows));
+}
+
+/* Whether codes let too much pass, as far as every worker that has met any knows. */
+static bool codes_fail(const fla_knn *knn)
+{
+    size_t fail = 0, met = 0;
+    for (unsigned i = 0; i < knn->threads; i++) {
+        const fla_scan *scan = &knn->workers[i].scan;
+        met += scan->base != NULL;
+        fail += scan->float_tiles > 0;
+    }
+    return fail > 0 && fail == met;
+}
+
+static fla_status push_floats(fla_knn *knn, fla_run *run, const fla_matrix *rows)
+{
+    fla_base_set(&knn->pushed, rows);
+    return push_base(knn, run, &knn->pushed, NULL);
+}
+
+/* Code piece by piece, and scan each; the rest as it is, where codes fail. */
 static fla_status push_coded(fla_knn *knn, fla_run *run, const fla_matrix *rows)
 {
-    const size_t piece = piece_rows(rows);
     fla_status status = FLA_OK;
-    for (size_t i = 0; i < rows->rows && status == FLA_OK; i += piece) {
-        const fla_matrix part =
-            fla_rows_slice(rows, i, fla_size_min(rows->rows - i, piece));
+    for (size_t i = 0, n; i < rows->rows && status == FLA_OK; i += n) {
+        const size_t piece = i == 0 ? first_piece_rows(rows) : piece_rows(rows);
+        n = fla_size_min(rows->rows - i, piece);
+        if (i > 0 && codes_fail(knn)) {
+            const fla_matrix rest = fla_rows_slice(rows, i, rows->rows - i);
+            return push_floats(knn, run, &rest);
+        }
+        const fla_matrix part = fla_rows_slice(rows, i, n);
         status = fla_base_prepare(&knn->pushed, knn->context, run, &part, 0, false);
         if (status == FLA_OK)
             status = push_base(knn, run, &knn->pushed, NULL);
     }
     return status;
+}
+
+static bool coding_pays(const fla_knn *knn, const fla_matrix *rows)
+{
+    const size_t queries = knn->queries.n;
+    return fla_base_can_code(rows->dim) &&
+           queries >= CODED_QUERIES + CODED_COORDINATES / rows->dim &&
+           knn->rows_pushed + rows->rows >= CODED_PAIRS / queries;
 }
 
 /* By the runs of an index, or by runs made for this search alone. */
@@ -498,9 +439,8 @@ static fla_status push_rows(fla_knn *knn, fla_run *run, const fla_matrix *rows)
     fla_base_set(base, rows);
     if (fla_plan_goes_by_buckets(base, knn->model, knn->options.plan))
         return push_runs(knn, run, base);
-    if (knn->queries.n >= CODED_QUERIES && fla_base_can_code(rows->dim))
-        return push_coded(knn, run, rows);
-    return push_base(knn, run, base, NULL);
+    return coding_pays(knn, rows) ? push_coded(knn, run, rows)
+                                  : push_floats(knn, run, rows);
 }
 
 /* Scan one block: rows, or those of an index if base is not NULL. */
@@ -512,7 +452,7 @@ static fla_status push(fla_knn *knn, const fla_call *call, const fla_matrix *row
         return FLA_OK;
     fla_run run = fla_run_begin(call, (uint64_t)knn->queries.n * rows->rows);
     fla_fenv_enter(&callers);
-    knn->block_rows = rows;
+    fla_lists_meet(&knn->lists, rows, fla_scan_estimator(rows, &knn->queries.rows));
     fla_status status =
         base != NULL ? push_index(knn, &run, base) : push_rows(knn, &run, rows);
     if (status == FLA_OK)
@@ -550,34 +490,16 @@ typedef struct knn_finish {
     int64_t *counts; /* may be NULL */
 } knn_finish;
 
-/* Bring a query's neighbors together in its first list, nearest first. */
-static bool merge(fla_knn *knn, size_t q)
-{
-    fla_topk *top = &knn->tops[q];
-    for (size_t slot = 1; slot < knn->slots; slot++) {
-        fla_topk *other = &knn->tops[slot * knn->queries.n + q];
-        for (size_t i = 0; i < other->count; i++) {
-            if (!fla_topk_add(top, knn->k, other->distances[i], other->rows[i]))
-                return false;
-            if (fla_topk_full(top, knn->k))
-                fla_topk_select(top, knn->k);
-        }
-        fla_topk_clear(other);
-    }
-    fla_topk_sort(top, knn->k);
-    return true;
-}
-
 static void finish_task(fla_job *job, void *arg, size_t task, unsigned worker)
 {
     const knn_finish *finish = arg;
     fla_knn *knn = finish->knn;
     const size_t first = task * FINISH_QUERIES;
     for (size_t q = first; q < first + FINISH_QUERIES && q < knn->queries.n; q++) {
-        const fla_topk *top = &knn->tops[q];
         if (fla_job_stopped(job, worker))
             return;
-        if (!merge(knn, q)) {
+        const fla_topk *top = fla_lists_merge(&knn->lists, q);
+        if (top == NULL) {
             fla_job_fail(job, FLA_ERR_MEMORY);
             return;
         }
@@ -597,7 +519,8 @@ fla_status fla_knn_finish(fla_knn *knn, const fla_call *call, size_t width,
                           fla_error *err)
 {
     const size_t n = knn->queries.n;
-    const uint64_t most = knn->rows_pushed < knn->k ? knn->rows_pushed : knn->k;
+    const uint64_t most =
+        knn->rows_pushed < knn->lists.k ? knn->rows_pushed : knn->lists.k;
     if (knn->failed)
         return fla_fail(err, FLA_ERR_ARGUMENT,
                         "this search failed or was finished before: make a new one");

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "lsh/hash.h"
 #include "lsh/model.h"
+#include "search/cost.h"
 
 /* A sample has at most 2048 rows, and fewer, down to 8, where their hashes would take
    more multiply-adds than some tens of milliseconds: it is not polled. */
@@ -12,11 +13,6 @@ enum { SAMPLE_ROWS = 2048, LEAST_ROWS = 8, SAMPLE_STEPS = 1 << 28, SAMPLE_QUERIE
 /* Runs take 8 bytes a row and hash table: models that select more do without, also where
    a dense scan is slow. */
 static const double MOST_SHARE = 0.05;
-
-/* Nanoseconds: what a pair of a dense scan takes besides its steps;
-   a coordinate of the float32 filter; fetching a candidate, and a coordinate of it. */
-static const double PAIR_TIME = 0.02, FLOAT_TIME = 0.0104;
-static const double FETCH_TIME = 6, COORDINATE_TIME = 0.025;
 
 /* Whether two rows collide, their buckets given. */
 static bool collide(const fla_model *model, const int64_t *a, const int64_t *b)
@@ -85,18 +81,12 @@ size_t fla_plan_steps(const fla_base *base)
 double fla_plan_dense_time(const fla_base *base)
 {
     if (!base->coded)
-        return FLOAT_TIME * (double)base->rows.dim;
-    const double step = (double)base->quantizer.kernels->codes->step_time;
-    return step * (double)fla_plan_steps(base) + PAIR_TIME;
-}
-
-double fla_plan_candidate_time(const fla_base *base)
-{
-    return FETCH_TIME + COORDINATE_TIME * (double)base->rows.dim;
+        return fla_cost_floats(base->rows.dim, SIZE_MAX);
+    return fla_cost_codes(base->quantizer.kernels->codes, fla_plan_steps(base));
 }
 
 bool fla_plan_is_selective(const fla_base *base, double share)
 {
     return share <= MOST_SHARE &&
-           share * fla_plan_candidate_time(base) < fla_plan_dense_time(base);
+           share * fla_cost_candidate(base->rows.dim) < fla_plan_dense_time(base);
 }

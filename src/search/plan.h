@@ -18,9 +18,8 @@ bool fla_plan_goes_by_buckets(const fla_base *base, const fla_model *model,
 /* Steps of a row's codes that the filter reads first. */
 size_t fla_plan_steps(const fla_base *base);
 
-/* Nanoseconds of one thread: a pair of a dense scan, and a candidate by itself. */
+/* Nanoseconds of one thread for a pair of a dense scan. */
 double fla_plan_dense_time(const fla_base *base);
-double fla_plan_candidate_time(const fla_base *base);
 
 /* True when going by buckets costs less than a dense scan. */
 bool fla_plan_is_selective(const fla_base *base, double share);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "search/cost.h"
 #include "search/directions.h"
 
 enum {
@@ -24,10 +25,6 @@ enum {
 static const size_t SIZES[] = {16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192};
 enum { N_SIZES = sizeof SIZES / sizeof SIZES[0], SHARE = 3 };
 
-/* Nanoseconds, measured on Fashion-MNIST (784 coordinates): what a pair takes besides its
-   steps, and a pair that passes besides all the steps of its row. */
-static const double PAIR_TIME = 0.02;
-static const double CHECK_TIME = 2, CHECK_COORDINATE_TIME = 0.012;
 /* Of what one stage costs: preparing short forms must be repaid too. */
 static const double WORTH = 0.7;
 
@@ -205,9 +202,9 @@ static size_t choose(const survey *s)
     size_t within[N_SIZES] = {0}, best = 0;
     double error[N_SIZES], reach[N_SIZES];
     const double pairs = (double)(ASKED * s->sample.n);
-    const double step = (double)s->kernels->codes->step_time;
-    const double whole = step * (double)(s->sample.dim / FLA_STEP);
-    double least = WORTH * (whole + PAIR_TIME);
+    const fla_code_kernels *codes = s->kernels->codes;
+    const double check = fla_cost_check(codes, s->sample.dim);
+    double least = WORTH * fla_cost_codes(codes, s->sample.dim / FLA_STEP);
     for (size_t i = 0; i < N_SIZES && SIZES[i] <= s->most; i++)
         error[i] = code_error(s, SIZES[i] - 1);
     for (size_t q = 0; q < ASKED; q++) {
@@ -216,10 +213,8 @@ static size_t choose(const survey *s)
             reach[i] = radius + 2 * error[i];
         count_within(s, q, reach, within);
     }
-    const double check =
-        CHECK_TIME + CHECK_COORDINATE_TIME * (double)s->sample.dim + whole;
     for (size_t i = 0; i < N_SIZES && SIZES[i] <= s->most; i++) {
-        const double time = step * (double)(SIZES[i] / FLA_STEP) + PAIR_TIME +
+        const double time = fla_cost_codes(codes, SIZES[i] / FLA_STEP) +
                             (double)within[i] / pairs * check;
         if (time < least) {
             least = time;

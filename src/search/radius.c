@@ -1,6 +1,4 @@
 /* All candidates of each query within a radius, as lists of different lengths. */
-#include <math.h>
-
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/fenv.h"
@@ -8,98 +6,8 @@
 #include "lsh/model.h"
 #include "search/index.h"
 #include "search/options.h"
+#include "search/order.h"
 #include "search/within.h"
-
-enum { SORT_QUERIES = 16, SORTED_RUN = 16 };
-
-/* ---- sorting ------------------------------------------------------------------- */
-
-typedef struct neighbor {
-    double distance;
-    int64_t row;
-} neighbor;
-
-/* Rows ascend before, and only a longer distance moves past a shorter one: the sort is
-   stable, so that equal distances stay in the order of rows. */
-static void sort_run(neighbor *items, size_t n)
-{
-    for (size_t i = 1; i < n; i++) {
-        const neighbor item = items[i];
-        size_t place = i;
-        for (; place > 0 && items[place - 1].distance > item.distance; place--)
-            items[place] = items[place - 1];
-        items[place] = item;
-    }
-}
-
-static void merge(const neighbor *from, size_t n, size_t middle, neighbor *to)
-{
-    size_t a = 0, b = middle;
-    for (size_t i = 0; i < n; i++) {
-        const bool second = a == middle || (b < n && from[b].distance < from[a].distance);
-        to[i] = second ? from[b++] : from[a++];
-    }
-}
-
-/* Merge sort from the bottom up; returns which of the two holds the result.  Unfinished
-   when the job was stopped: nobody will look. */
-static const neighbor *sort(neighbor *items, neighbor *spare, size_t n, fla_job *job,
-                            unsigned worker)
-{
-    for (size_t i = 0; i < n; i += SORTED_RUN)
-        sort_run(items + i, fla_size_min(n - i, SORTED_RUN));
-    for (size_t run = SORTED_RUN; run < n; run *= 2) {
-        for (size_t i = 0; i < n; i += 2 * run) {
-            if (fla_job_stopped(job, worker))
-                return items;
-            const size_t both = fla_size_min(n - i, 2 * run);
-            merge(items + i, both, fla_size_min(both, run), spare + i);
-        }
-        neighbor *sorted = spare;
-        spare = items;
-        items = sorted;
-    }
-    return items;
-}
-
-static size_t length(const fla_neighbor_lists *lists, size_t query)
-{
-    return (size_t)(lists->indptr[query + 1] - lists->indptr[query]);
-}
-
-static void sort_list(fla_neighbor_lists *lists, size_t query, neighbor *items,
-                      fla_job *job, unsigned worker)
-{
-    const size_t n = length(lists, query);
-    int64_t *indices = lists->indices + lists->indptr[query];
-    double *distances = lists->distances + lists->indptr[query];
-    for (size_t i = 0; i < n; i++)
-        items[i] = (neighbor){distances[i], indices[i]};
-    const neighbor *sorted = sort(items, items + n, n, job, worker);
-    for (size_t i = 0; i < n; i++) {
-        distances[i] = sorted[i].distance;
-        indices[i] = sorted[i].row;
-    }
-}
-
-static void sort_task(fla_job *job, void *arg, size_t task, unsigned worker)
-{
-    fla_neighbor_lists *lists = arg;
-    const size_t first = task * SORT_QUERIES;
-    const size_t end = first + fla_size_min(lists->queries - first, SORT_QUERIES);
-    size_t longest = 0, both;
-    for (size_t q = first; q < end; q++)
-        longest = length(lists, q) > longest ? length(lists, q) : longest;
-    neighbor *items =
-        fla_size_mul(longest, 2, &both) ? fla_alloc(both, sizeof *items) : NULL;
-    if (items == NULL) {
-        fla_job_fail(job, FLA_ERR_MEMORY);
-        return;
-    }
-    for (size_t q = first; q < end && !fla_job_stopped(job, worker); q++)
-        sort_list(lists, q, items, job, worker);
-    fla_free(items);
-}
 
 /* ---- the result ---------------------------------------------------------------- */
 
@@ -147,8 +55,8 @@ static fla_status search(fla_within *within, const fla_call *call,
     status = fla_within_take(within, call, &filled);
     if (status == FLA_OK) {
         run = fla_run_begin(call, 0); /* sorting is not progress */
-        status = fla_pool_run(within->context->pool, &run,
-                              fla_size_parts(queries, SORT_QUERIES), sort_task, lists);
+        fla_ordered ordered = {queries, lists->indptr, lists->indices, lists->distances};
+        status = fla_order_by_distance(&ordered, within->context->pool, &run);
     }
     if (status == FLA_OK) {
         *out = lists; /* ownership passes to the caller here and nowhere else */

@@ -6,14 +6,16 @@
 #include "base/alloc.h"
 #include "kernels/bits.h"
 #include "lsh/model.h"
+#include "search/cost.h"
+#include "search/measure.h"
 
 enum {
     STRIP = 64,          /* queries the float32 filter takes at once */
-    FLOAT_TILES = 64,    /* tiles by floats once codes have failed, before another try */
     JUDGED_PAIRS = 8192, /* pairs the code filter is judged by */
-    /* Of so many pairs one may be measured in vain: measuring costs about as much as
-       filtering 8 pairs by floats (bench/kernels.c). */
-    LOST_IN = 8,
+    FLOAT_TILES = 16,    /* least tiles by floats once codes have failed */
+    TRY_IN = 8,        /* another try may cost at most an eighth of what went by floats */
+    HOPELESS_IN = 4,   /* codes that let one pair in so many pass are not followed */
+    COUNTED_HITS = 16, /* of a tile's hits, to tell how many pairs they are */
 };
 
 bool fla_scan_init(fla_scan *scan, const fla_kernels *kernels, const fla_model *model,
@@ -65,9 +67,21 @@ fla_estimator fla_scan_estimator(const fla_matrix *rows, const fla_matrix *queri
                              rows->dtype == FLA_F32 && queries->dtype == FLA_F32);
 }
 
+static void forget_judged(fla_scan *scan)
+{
+    scan->code_tiles = 0;
+    scan->lost = 0;
+    scan->spent = 0;
+    scan->float_time = 0;
+}
+
 void fla_scan_begin(fla_scan *scan, const fla_base *base, const fla_queries *queries,
                     size_t first, size_t n)
 {
+    if (scan->base != base) {
+        scan->float_tiles = 0;
+        forget_judged(scan);
+    }
     scan->base = base;
     scan->queries = queries;
     scan->first = first;
@@ -76,11 +90,8 @@ void fla_scan_begin(fla_scan *scan, const fla_base *base, const fla_queries *que
     scan->estimator = fla_scan_estimator(&base->rows, &queries->rows);
     scan->floats_ready = false;
     scan->row_rounding = 0;
-    scan->float_tiles = 0;
     scan->estimate = false;
     scan->sketch = NULL;
-    scan->scored = 0;
-    scan->lost = 0;
 }
 
 static void limit_floats(fla_scan *scan, size_t query)
@@ -141,25 +152,19 @@ static void measure(fla_scan *scan, double distances[FLA_SCAN_PAIRS])
 {
     const fla_matrix *rows = &scan->base->rows, *queries = &scan->queries->rows;
     fla_scan_pairs *pairs = &scan->pairs;
-    fla_distance_fn *distance =
-        scan->kernels->floats->distance[rows->dtype][queries->dtype];
-    const void *row[FLA_PAIRS], *query[FLA_PAIRS];
-    double some[FLA_PAIRS];
+    fla_measure measure;
     size_t kept = 0;
-    for (size_t i = 0; i < pairs->n; i += FLA_PAIRS) {
-        const size_t n = fla_size_min(pairs->n - i, FLA_PAIRS);
-        for (size_t p = 0; p < FLA_PAIRS; p++) {
-            const size_t at = i + (p < n ? p : n - 1);
-            row[p] = fla_row(rows, pairs->row[at]);
-            query[p] = fla_row(queries, scan->first + pairs->query[at]);
-        }
-        distance(row, query, scan->dim, some);
-        for (size_t p = 0; p < n; p++) {
-            distances[kept] = some[p];
-            pairs->query[kept] = pairs->query[i + p];
-            pairs->row[kept] = pairs->row[i + p];
-            kept += some[p] <= scan->radius[pairs->query[kept]];
-        }
+    fla_measure_begin(&measure, scan->kernels, rows, queries);
+    for (size_t i = 0; i < pairs->n; i++)
+        fla_measure_add(&measure, fla_row(rows, pairs->row[i]),
+                        fla_row(queries, scan->first + pairs->query[i]), &distances[i]);
+    fla_measure_flush(&measure);
+    for (size_t i = 0; i < pairs->n; i++) {
+        const size_t query = pairs->query[i];
+        distances[kept] = distances[i];
+        pairs->query[kept] = query;
+        pairs->row[kept] = pairs->row[i];
+        kept += distances[kept] <= scan->radius[query];
     }
     pairs->n = kept;
 }
@@ -374,18 +379,20 @@ static size_t check_hits(fla_scan *scan, size_t hits, size_t t)
     return left;
 }
 
-static fla_status scan_codes(fla_scan *scan, size_t t, uint64_t exceptions)
+/* About how many pairs hits are, by some of them; but for queries without a radius. */
+static size_t count_pairs(const fla_scan *scan, size_t hits)
 {
-    const fla_base *base = scan->base;
+    const size_t apart = hits / COUNTED_HITS + 1;
+    size_t pairs = 0;
+    for (size_t h = 0; h < hits; h += apart)
+        if (scan->radius[scan->hits[h].query] < INFINITY)
+            pairs += fla_count_bits(scan->hits[h].rows);
+    return pairs * apart;
+}
+
+static fla_status add_hits(fla_scan *scan, size_t hits, uint64_t exceptions)
+{
     fla_status status = FLA_OK;
-    size_t hits;
-    if (fla_base_has_prefix(base)) {
-        hits =
-            filter_tile(scan, &base->brief, &scan->queries->brief, scan->brief_limits, t);
-        hits = check_hits(scan, hits, t);
-    } else {
-        hits = filter_tile(scan, &base->full, &scan->queries->full, scan->code_limits, t);
-    }
     if (exceptions != 0)
         return merge_hits(scan, hits, exceptions);
     for (size_t h = 0; h < hits && status == FLA_OK; h++)
@@ -393,16 +400,48 @@ static fla_status scan_codes(fla_scan *scan, size_t t, uint64_t exceptions)
     return status;
 }
 
-/* When codes let too many pairs pass in vain, floats take over for a while. */
-static void judge_codes(fla_scan *scan)
+/*
+ * Codes may let too many pairs pass in vain, in this tile or on the whole: then floats
+ * take over, and so long that another try costs little beside.
+ */
+static void judge_codes(fla_scan *scan, bool hopeless)
 {
-    scan->scored += scan->n * FLA_TILE;
-    if (scan->scored < JUDGED_PAIRS)
+    const double lost = (double)scan->lost * fla_cost_lost(scan->dim, scan->n);
+    const double times = (scan->spent + lost) / scan->float_time;
+    if (!hopeless && scan->code_tiles * FLA_TILE * scan->n < JUDGED_PAIRS)
         return;
-    if (scan->lost > scan->scored / LOST_IN)
-        scan->float_tiles = FLOAT_TILES;
-    scan->scored = 0;
-    scan->lost = 0;
+    if (hopeless || times > 1) {
+        const double tiles = TRY_IN * times * (double)scan->code_tiles;
+        scan->float_tiles = tiles > FLOAT_TILES ? (size_t)tiles : FLOAT_TILES;
+    }
+    forget_judged(scan);
+}
+
+static fla_status scan_codes(fla_scan *scan, size_t t, uint64_t exceptions, fla_job *job,
+                             unsigned worker)
+{
+    const fla_base *base = scan->base;
+    const bool prefix = fla_base_has_prefix(base);
+    const fla_layer *layer = prefix ? &base->brief : &base->full;
+    const double tile = (double)(scan->n * FLA_TILE);
+    size_t hits =
+        filter_tile(scan, layer, prefix ? &scan->queries->brief : &scan->queries->full,
+                    prefix ? scan->brief_limits : scan->code_limits, t);
+    const size_t pairs = count_pairs(scan, hits);
+    scan->code_tiles++;
+    scan->spent += tile * fla_cost_codes(code_kernels(scan), layer->steps);
+    scan->float_time += tile * fla_cost_floats(scan->dim, scan->n);
+    if (pairs > scan->n * FLA_TILE / HOPELESS_IN) {
+        judge_codes(scan, true);
+        return scan_floats(scan, exceptions, job, worker);
+    }
+    if (prefix) {
+        scan->spent += (double)pairs * fla_cost_check(code_kernels(scan), scan->dim);
+        hits = check_hits(scan, hits, t);
+    }
+    const fla_status status = add_hits(scan, hits, exceptions);
+    judge_codes(scan, false);
+    return status;
 }
 
 static fla_status scan_tile(fla_scan *scan, size_t t, fla_job *job, unsigned worker)
@@ -415,8 +454,7 @@ static fla_status scan_tile(fla_scan *scan, size_t t, fla_job *job, unsigned wor
         if (scan->float_tiles > 0)
             scan->float_tiles--;
     } else {
-        status = scan_codes(scan, t, exceptions);
-        judge_codes(scan);
+        status = scan_codes(scan, t, exceptions, job, worker);
     }
     return status;
 }

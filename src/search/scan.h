@@ -50,12 +50,16 @@ struct fla_scan {
 
     /* the float32 filter, made ready when it is needed */
     bool floats_ready;
-    float *floats;         /* [capacity x dim]: the queries less the centre */
-    float *float_limits;   /* [capacity] */
-    double *rounding;      /* [capacity]: at least what that moved each query */
-    double row_rounding;   /* and the base rows so far; the limits allow for both */
-    size_t float_tiles;    /* tiles yet to be filtered by floats */
-    uint64_t scored, lost; /* pairs filtered by codes lately; those beyond the radius */
+    float *floats;       /* [capacity x dim]: the queries less the centre */
+    float *float_limits; /* [capacity] */
+    double *rounding;    /* [capacity]: at least what that moved each query */
+    double row_rounding; /* and the base rows so far; the limits allow for both */
+
+    /* how codes have done lately on the rows of this base */
+    size_t float_tiles;       /* tiles yet to be filtered by floats instead */
+    size_t code_tiles;        /* those by codes since the last judgement */
+    uint64_t lost;            /* pairs of them that were measured in vain */
+    double spent, float_time; /* nanoseconds besides; what floats would have taken */
 
     /* set by fla_scan_begin */
     const fla_base *base;

@@ -1,10 +1,9 @@
 /* All candidates within a fixed radius of each query, kept in memory. */
 #include "search/within.h"
 
-#include <stdlib.h>
-
 #include "base/alloc.h"
 #include "search/bucket_scan.h"
+#include "search/order.h"
 #include "search/plan.h"
 
 enum {
@@ -14,7 +13,6 @@ enum {
     TASKS_PER_THREAD = 16,      /* at least: evens out their lengths */
     RANGE_ROWS = 16 * FLA_TILE, /* least rows of a range */
     MOST_RANGE_ROWS = 1 << 30,  /* so that 32 bits count them */
-    SORT_LISTS = 256,           /* lists a task sorts */
 };
 
 /* ---- cutting ------------------------------------------------------------------- */
@@ -304,44 +302,6 @@ static void place_task(fla_job *job, void *arg, size_t task, unsigned worker)
     visit_group(arg, task, job, worker, place_pairs, true);
 }
 
-typedef struct listed {
-    int64_t other;
-    double distance;
-} listed;
-
-static int compare_listed(const void *a, const void *b)
-{
-    const listed *x = a, *y = b;
-    return (x->other > y->other) - (x->other < y->other);
-}
-
-/* Order some lists by the other side's numbers. */
-static void sort_task(fla_job *job, void *arg, size_t task, unsigned worker)
-{
-    const taking *work = arg;
-    const fla_within_lists *lists = work->lists;
-    const size_t first = task * SORT_LISTS;
-    const size_t end = first + fla_size_min(work->n - first, SORT_LISTS);
-    const size_t place = (size_t)lists->starts[first];
-    listed *items = fla_alloc((size_t)lists->starts[end] - place, sizeof *items);
-    if (items == NULL) {
-        fla_job_fail(job, FLA_ERR_MEMORY);
-        return;
-    }
-    for (size_t i = first; i < end && !fla_job_stopped(job, worker); i++) {
-        const size_t start = (size_t)lists->starts[i];
-        const size_t n = (size_t)lists->starts[i + 1] - start;
-        for (size_t p = 0; p < n; p++)
-            items[p] = (listed){lists->others[start + p], lists->distances[start + p]};
-        qsort(items, n, sizeof *items, compare_listed);
-        for (size_t p = 0; p < n; p++) {
-            lists->others[start + p] = items[p].other;
-            lists->distances[start + p] = items[p].distance;
-        }
-    }
-    fla_free(items);
-}
-
 fla_status fla_within_take(fla_within *within, const fla_call *call,
                            fla_within_lists *lists)
 {
@@ -363,9 +323,10 @@ fla_status fla_within_take(fla_within *within, const fla_call *call,
     lists->starts[n] = (int64_t)place;
     if (status == FLA_OK)
         status = fla_pool_run(pool, &run, groups, place_task, &work);
-    if (status == FLA_OK && within->runs != NULL)
-        status =
-            fla_pool_run(pool, &run, fla_size_parts(n, SORT_LISTS), sort_task, &work);
+    if (status == FLA_OK && within->runs != NULL) {
+        fla_ordered ordered = {n, lists->starts, lists->others, lists->distances};
+        status = fla_order_by_number(&ordered, pool, &run);
+    }
     fla_free(work.next);
     return status;
 }

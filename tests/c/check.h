@@ -50,6 +50,14 @@ static inline void check_run(const char *name, void (*test)(void))
     fflush(stdout);
 }
 
+/* Emulators are slow: FLA_TEST_STEP asks the longest loops to take every so-manyth step
+   only. */
+static inline long check_step(void)
+{
+    const char *step = getenv("FLA_TEST_STEP");
+    return step != NULL && atol(step) > 1 ? atol(step) : 1;
+}
+
 /* Print the totals; the exit status of main. */
 static inline int check_report(void)
 {

@@ -242,8 +242,7 @@ static void every_allocation_of_a_large_index_may_fail(void)
     float (*rows)[DIM] = make_rows();
     const fla_matrix matrix = matrix_of(rows, N);
     bool complete;
-    /* A processor with nothing but the scalar tier is an emulated one, and slow. */
-    const long step = fla_simd_tiers(NULL, 0) > 1 ? 1 : 9;
+    const long step = check_step();
     CHECK(everything(&matrix, want, &complete) == FLA_OK, "with memory");
     CHECK(complete, "the index has no short forms or no runs");
     for (long n = 0;; n += step) {

@@ -140,6 +140,36 @@ def test_candidates_on_hostile_data(name: str) -> None:
         assert_same_pairs(found_pairs, pairs, name)
 
 
+@pytest.mark.parametrize("dim", [24, 130])
+def test_candidates_of_raw_rows_where_codes_fail(dim: int) -> None:
+    """Many queries on rows that are not kept: a first piece is coded, and since its codes
+    let nearly everything pass, the rest is not."""
+    rng = np.random.default_rng(dim)
+    rows = rng.standard_normal((15000, dim)).astype(np.float32)
+    rows[::3] *= 1e-3
+    queries = rng.standard_normal((150, dim)).astype(np.float32) * 1e-3
+    model = fast_lsh_ann.BucketedRandomProjectionLSHModel(0.1, 3, 7, dim)
+    vectors = oracle.unit_vectors(3, dim, 7)
+    hashes = [oracle.buckets(side, vectors, 0.1) for side in (rows, queries)]
+    for least in (1, 2):
+        candidates = oracle.collisions(hashes[1], hashes[0]) >= least
+        expected = oracle.nearest_neighbors(rows, queries, 5, candidates)
+        found = model.batch_approx_nearest_neighbors(
+            rows, queries, 5, min_collisions=least
+        )
+        wanted = [
+            list(zip(indices[:n], distances[:n], strict=True))
+            for indices, distances, n in zip(
+                expected.indices.tolist(),
+                expected.distances.tolist(),
+                expected.counts.tolist(),
+                strict=True,
+            )
+        ]
+        assert found == wanted
+        assert sum(map(len, found)) > 500
+
+
 DIMENSIONS = [*range(1, 36), 47, 63, 64, 65, 96, 127, 128, 129, 255, 257, 511, 1000, 2000]
 
 

@@ -11,6 +11,7 @@ import data
 import entrants
 import environments
 import memory
+import naive
 import numpy as np
 import oracle
 import pytest
@@ -20,9 +21,9 @@ import tables
 from answers import Finding, Neighborhoods, Pairs
 from contests import Settings
 from data import Dataset, Stored
-from judge import Hashing
 from memory import Memory
 from messages import Reply, Request
+from naive import Hashing
 from numpy.typing import NDArray
 from sides import Side, Sides
 from stage import Entrant
@@ -127,7 +128,7 @@ def candidates(sets: Dataset) -> NDArray[np.int64]:
 
 @pytest.fixture(scope="module")
 def neighborhoods(sets: Dataset) -> Neighborhoods:
-    return Neighborhoods(sets.asking(20), K, MODEL)
+    return Neighborhoods(sets.asking(20), K, 2, MODEL)
 
 
 def test_neighbors_are_judged_by_the_definition(
@@ -140,13 +141,18 @@ def test_neighbors_are_judged_by_the_definition(
         (neighborhoods.expected, collide),
     ):
         wanted = [*oracle.as_lists(oracle.nearest_neighbors(rows, queries, K, among))]
-        assert [[row for row, _ in near] for near in found] == [
-            [row for row, _ in near] for near in wanted
-        ]
+        assert found == wanted
     finding = neighborhoods.judge(neighborhoods.expected, ours=True)
     assert finding.right
     assert finding.text == "100 rows"
     assert 0.5 < (finding.recall or 0) < 1
+
+
+def test_places_that_stayed_empty_are_no_neighbors() -> None:
+    indices = np.array([[3, -1], [4, 5]])
+    distances = np.array([[0.5, np.inf], [1, 2]])
+    lists = answers.as_lists(indices, distances)
+    assert lists == [[(3, 0.5)], [(4, 1.0), (5, 2.0)]]
 
 
 def test_a_part_of_the_queries_is_judged_by_that_part(
@@ -184,7 +190,7 @@ def test_another_package_may_find_less(neighborhoods: Neighborhoods) -> None:
 
 @pytest.fixture(scope="module")
 def pairs(sets: Dataset) -> Pairs:
-    return Pairs(sets, 2e-3, MODEL)
+    return Pairs(sets, 2e-3, 2, MODEL)
 
 
 def found_pairs(pairs: Pairs, tables: int = 1) -> list[answers.Pair]:
@@ -217,6 +223,10 @@ PAIR_FAULTS: dict[str, tuple[Spoil, str]] = {
     "nothing": (lambda _: [], "finds nothing"),
     "twice": (lambda found: [*found, found[0]], "1 pairs twice"),
     "distances": (lambda found: [(i, j, d * 1.01) for i, j, d in found], "distances"),
+    "a bit": (
+        lambda found: [(i, j, float(np.nextafter(d, 0))) for i, j, d in found],
+        "to the last bit",
+    ),
     "too far": (lambda found: [*found, (0, 0, 9.0)], "further than the threshold"),
     "half": (lambda found: [p for p in found if p[0] < p[1]], "is the greater"),
     "one less": (lambda found: found[1:], "1 pairs too few and 0 too many"),
@@ -358,7 +368,7 @@ class InThisProcess:
 def test_ours_is_right_on_every_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    for module in (data, tables):
+    for module in (data, naive, tables):
         monkeypatch.setattr(module, "BUILD", tmp_path)
     done = 0
     for line in LINES[name](SMALL):

@@ -38,8 +38,8 @@ def interrupt(call, moment):
         sent.extend((time.perf_counter(), time.process_time()))
         os.kill(os.getpid(), signal.SIGINT)
     ticker = threading.Thread(target=tick)
-    ticker.start()
     try:
+        ticker.start()  # on a busy machine the moment may be over when it returns
         while True:
             call(scene)
             completed += 1
