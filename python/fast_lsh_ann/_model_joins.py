@@ -99,7 +99,7 @@ class ModelJoins:
 
         The same pairs as ``approx_similarity_join(..., min_collisions=...)``, for code
         that asks for them in this way.  Prefer the other method: it compares buckets
-        directly, needs no sketch, and is 20 to 40 times as fast (see Notes).
+        directly, needs no sketch, and is up to 20 times as fast (see Notes).
 
         Parameters
         ----------
@@ -151,9 +151,9 @@ class ModelJoins:
         A sketch tells pairs apart only while collisions are few beside its width: beyond
         some multiples of it every pair is admitted.  The other method looks at distances
         first, and compares the buckets of what is near enough.  With 5 tables and 128
-        coordinates, 1, 6, 25 and 100 million colliding pairs took a processor 0.06, 0.28,
-        0.94 and 5.0 s by a sketch and 0.003, 0.011, 0.034 and 0.13 s without; both in
-        memory that stayed as it was (bench/README.md).
+        coordinates, 1, 6, 25 and 100 million colliding pairs took two processors 0.013,
+        0.09, 0.39 and 1.5 s by a sketch and 0.007, 0.010, 0.019 and 0.067 s without; both
+        in memory that does not grow with them (bench/README.md).
 
         Examples
         --------
