@@ -17,12 +17,12 @@ from fast_lsh_ann._delta_scheme import HashScheme, prefixed, read_hash_scheme
 from fast_lsh_ann._delta_write import VectorLayout, write_batches
 from fast_lsh_ann._inputs import as_threshold
 from fast_lsh_ann._invalid import OnInvalid, as_skip
+from fast_lsh_ann._parameters import HasParameters
 from fast_lsh_ann._progress import Progress, Report, reporting
 from fast_lsh_ann.errors import DimensionError, ParameterError
 from fast_lsh_ann.model import (
     BucketedRandomProjectionLSH,
     BucketedRandomProjectionLSHModel,
-    Projection,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _BATCH_VALUES = 1 << 22
 Hashed: TypeAlias = tuple[EmbeddingBatch, NDArray[np.int64]]
 
 
-class DeltaProcessor:
+class DeltaProcessor(HasParameters):
     """The base of processors: an estimator and the store of its tables.
 
     Parameters
@@ -58,29 +58,9 @@ class DeltaProcessor:
         self._dim = dim
 
     @property
-    def bucket_length(self) -> float:
-        """Width of a bucket, in units of distance."""
-        return self._lsh.bucket_length
-
-    @property
-    def num_hash_tables(self) -> int:
-        """Hash tables."""
-        return self._lsh.num_hash_tables
-
-    @property
     def seed(self) -> int:
         """Seed of the random projections."""
         return self._lsh.seed
-
-    @property
-    def num_hashes_per_table(self) -> int:
-        """Hashes of a table, all of which must agree for it to collide."""
-        return self._lsh.num_hashes_per_table
-
-    @property
-    def projection(self) -> Projection:
-        """Whose vectors: Spark's, or Gaussian ones with offsets."""
-        return self._lsh.projection
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._lsh._parameters()})"

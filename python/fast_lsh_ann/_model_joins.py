@@ -1,8 +1,8 @@
 """Joins of rows by a model: its methods that take two sides."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._inputs import (
@@ -13,11 +13,12 @@ from fast_lsh_ann._inputs import (
     as_threshold,
     as_upper,
 )
+from fast_lsh_ann._parameters import HasParameters
 from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._search import JoinTerms, join_by_sketch, join_rows
 
 
-class ModelJoins:
+class ModelJoins(HasParameters):
     """What a model does with two sides."""
 
     __slots__ = ()
@@ -25,10 +26,14 @@ class ModelJoins:
     _core: "_core.Model"
     _dim: int
 
-    @property
-    def num_hash_tables(self) -> int:
-        """Number of hash tables."""
-        raise NotImplementedError
+    def _sides(
+        self, vectors_a: ArrayLike, vectors_b: ArrayLike
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Check both sides; the same array twice is one, joined with itself."""
+        left = as_rows(vectors_a, "vectors_a", self._dim)
+        if vectors_a is vectors_b:
+            return left, None
+        return left, as_rows(vectors_b, "vectors_b", self._dim)
 
     def approx_similarity_join(
         self,
@@ -72,12 +77,10 @@ class ModelJoins:
         OutOfMemoryError
             If the pairs do not fit in memory.
         """
-        same = vectors_a is vectors_b
         limit = as_threshold(threshold)
         needed = as_min_collisions(min_collisions, self.num_hash_tables)
-        upper = as_upper(self_pairs, same)
-        left = as_rows(vectors_a, "vectors_a", self._dim)
-        right = None if same else as_rows(vectors_b, "vectors_b", self._dim)
+        upper = as_upper(self_pairs, vectors_a is vectors_b)
+        left, right = self._sides(vectors_a, vectors_b)
         terms = JoinTerms(limit, needed, as_flag(strict, "strict"), upper)
         names = ("vectors_a", "vectors_b")
         # Block by block, between which Ctrl-C and other threads get their turn.
@@ -163,18 +166,16 @@ class ModelJoins:
         >>> model.approx_similarity_join_cms(a, b, threshold=2.0, min_collisions=3)
         [(0, 0, 0.5)]
         """
-        same = vectors_a is vectors_b
         limit = as_threshold(threshold)
         tables = self.num_hash_tables
         needed = (tables + 1) // 2
         if min_collisions is not None:
             needed = as_min_collisions(min_collisions, tables)
-        upper = as_upper(self_pairs, same)
+        upper = as_upper(self_pairs, vectors_a is vectors_b)
         width = _core.SKETCH_WIDTH
         if cms_width is not None:
             width = as_count(cms_width, "cms_width", 1, 2**28)
-        left = as_rows(vectors_a, "vectors_a", self._dim)
-        right = None if same else as_rows(vectors_b, "vectors_b", self._dim)
+        left, right = self._sides(vectors_a, vectors_b)
         terms = JoinTerms(limit, needed, as_flag(strict, "strict"), upper)
         names = ("vectors_a", "vectors_b", "cms_width")
         return list(
@@ -227,10 +228,7 @@ class ModelJoins:
         >>> model.analyze_similarity_join(a, b)
         (3, 8000000, 3)
         """
-        left = as_rows(vectors_a, "vectors_a", self._dim)
-        right = None
-        if vectors_a is not vectors_b:
-            right = as_rows(vectors_b, "vectors_b", self._dim)
+        left, right = self._sides(vectors_a, vectors_b)
         names = ("vectors_a", "vectors_b")
         collisions = _core.collisions_count(self._core, left, right, names)
         return (

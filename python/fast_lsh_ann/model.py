@@ -356,16 +356,6 @@ class BucketedRandomProjectionLSHModel(ModelJoins):
         write_model(path, self.bucket_length, self.random_vectors, overwrite=overwrite)
 
     @property
-    def bucket_length(self) -> float:
-        """Width of a bucket, in units of distance."""
-        return self._lsh.bucket_length
-
-    @property
-    def num_hash_tables(self) -> int:
-        """Number of hash tables."""
-        return self._lsh.num_hash_tables
-
-    @property
     def seed(self) -> int | None:
         """Seed of the generator; None for a model whose vectors came from Spark."""
         return self._lsh.seed if self._drawn else None
@@ -374,16 +364,6 @@ class BucketedRandomProjectionLSHModel(ModelJoins):
     def spark_profile(self) -> SparkProfile | None:
         """Which JVM's rounding the unit vectors follow; None as for `seed`."""
         return self._lsh.spark_profile if self._drawn else None
-
-    @property
-    def num_hashes_per_table(self) -> int:
-        """Hashes of a table, all of which must agree for it to collide."""
-        return self._lsh.num_hashes_per_table
-
-    @property
-    def projection(self) -> Projection:
-        """Whose vectors: Spark's, or Gaussian ones with offsets."""
-        return self._lsh.projection
 
     @property
     def dim(self) -> int:
