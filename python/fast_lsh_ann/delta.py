@@ -5,11 +5,11 @@ from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from fast_lsh_ann._delta import TablePath, Version
-from fast_lsh_ann._delta_processor import DeltaProcessor
 from fast_lsh_ann._inputs import as_count
 from fast_lsh_ann._invalid import OnInvalid
+from fast_lsh_ann._processor import DeltaProcessor
 from fast_lsh_ann._progress import Progress, reporting
+from fast_lsh_ann._tables.delta import TablePath, Version
 from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
 
 if TYPE_CHECKING:

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann._arrow import ArrowBatch, RecordBatch
-from fast_lsh_ann._delta import (
+from fast_lsh_ann._inputs import as_count
+from fast_lsh_ann._invalid import OnInvalid, as_skip
+from fast_lsh_ann._tables.delta import (
     TablePath,
     Version,
     as_options,
@@ -16,11 +18,10 @@ from fast_lsh_ann._delta import (
     require_delta,
     vector_advice,
 )
-from fast_lsh_ann._delta_read import EmbeddingReader, id_array
-from fast_lsh_ann._delta_scheme import HashScheme, read_hash_scheme
-from fast_lsh_ann._delta_write import VectorLayout, write_batches
-from fast_lsh_ann._inputs import as_count
-from fast_lsh_ann._invalid import OnInvalid, as_skip
+from fast_lsh_ann._tables.delta_source import DeltaSource
+from fast_lsh_ann._tables.delta_write import VectorLayout, write_batches
+from fast_lsh_ann._tables.embeddings import EmbeddingReader, id_array
+from fast_lsh_ann._tables.scheme import HashScheme, read_hash_scheme
 from fast_lsh_ann.delta import DeltaLSHProcessor
 from fast_lsh_ann.errors import SparkVectorColumnError
 
@@ -94,14 +95,9 @@ def read_delta_embeddings(
         If a row is null or of another length than the first, or holds null, NaN or
         infinity, unless such rows are skipped.
     """
-    reader = EmbeddingReader(
-        path,
-        embedding_column,
-        id_column,
-        skip=as_skip(on_invalid),
-        version=version,
-        storage_options=storage_options,
-    )
+    skip = as_skip(on_invalid)
+    source = DeltaSource(path, version=version, storage_options=storage_options)
+    reader = EmbeddingReader(source, embedding_column, id_column, skip=skip)
     table = reader.whole()
     ids = id_array(table.ids) if reader.names_rows else None
     return _writable(table.rows), ids
@@ -158,14 +154,9 @@ InvalidVectorError
     2000 (500, 8) float32
     """
     size = as_count(chunk_size, "chunk_size", 1)
-    reader = EmbeddingReader(
-        path,
-        embedding_column,
-        id_column,
-        skip=as_skip(on_invalid),
-        version=version,
-        storage_options=storage_options,
-    )
+    skip = as_skip(on_invalid)
+    source = DeltaSource(path, version=version, storage_options=storage_options)
+    reader = EmbeddingReader(source, embedding_column, id_column, skip=skip)
     return _chunks(reader, size)
 
 
@@ -216,20 +207,15 @@ def read_delta_lazy(
         holds Spark ML vectors, which polars does not read.
     """
     limit = None if row_limit is None else as_count(row_limit, "row_limit", 0)
-    reader = EmbeddingReader(
-        path,
-        embedding_column,
-        id_column,
-        version=version,
-        storage_options=storage_options,
-    )
-    if reader.copied:
-        raise SparkVectorColumnError(vector_advice(reader.uri))
+    source = DeltaSource(path, version=version, storage_options=storage_options)
+    EmbeddingReader(source, embedding_column, id_column)  # checks the columns
+    if source.copied:
+        raise SparkVectorColumnError(vector_advice(source.uri))
     import polars as pl
 
     columns = [c for c in (embedding_column, id_column) if c is not None]
     options = as_options(storage_options)
-    frame = pl.scan_delta(reader.uri, version=reader.version, storage_options=options)
+    frame = pl.scan_delta(source.uri, version=source.version, storage_options=options)
     frame = frame.select(columns)
     return frame if limit is None else frame.limit(limit)
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import frame_batch
-from fast_lsh_ann._delta import open_table, require_delta
-from fast_lsh_ann._delta_write import VectorLayout, write_batches
+from fast_lsh_ann._tables.delta import open_table, require_delta
+from fast_lsh_ann._tables.delta_write import VectorLayout, write_batches
 from fast_lsh_ann.delta import DeltaLSHProcessor
 from fast_lsh_ann.delta_utils import read_delta_embeddings
 from fast_lsh_ann.errors import DeltaError, ParameterError, TableNotFoundError

@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann._arrow import frame_batch
-from fast_lsh_ann._delta import TablePath, Version, refuse_input
-from fast_lsh_ann._delta_join import TableJoin
-from fast_lsh_ann._delta_processor import DeltaProcessor, report_rows
-from fast_lsh_ann._delta_read import EmbeddingReader, id_array
-from fast_lsh_ann._delta_write import write_batches
 from fast_lsh_ann._inputs import as_count, as_flag
 from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._log import logger
+from fast_lsh_ann._processor import DeltaProcessor, report_rows
 from fast_lsh_ann._progress import Progress, reporting
+from fast_lsh_ann._streamed.join import TableJoin
+from fast_lsh_ann._tables.delta import TablePath, Version, refuse_input
+from fast_lsh_ann._tables.delta_write import write_batches
+from fast_lsh_ann._tables.embeddings import EmbeddingReader, id_array
 from fast_lsh_ann.delta_utils import create_sample_delta
 from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
 

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import fast_lsh_ann._delta_vectors as delta_vectors
+import fast_lsh_ann._tables.delta_vectors as delta_vectors
 import numpy as np
 import polars as pl
 import pytest
 from delta_tables import READERS, by_id, processor, vectors_of, write_table
 from deltalake import QueryBuilder
 from fast_lsh_ann import DeltaLSHProcessor, read_delta_embeddings
-from fast_lsh_ann._delta_actions import moved_action
+from fast_lsh_ann._tables.delta_actions import moved_action
 from fast_lsh_ann.delta_utils import open_table, read_delta_lazy
 from fast_lsh_ann.errors import (
     DeltaError,

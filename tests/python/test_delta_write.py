@@ -21,7 +21,7 @@ from fast_lsh_ann import (
     read_delta_embeddings,
 )
 from fast_lsh_ann._arrow import ArrowBatch, RecordBatch, RecordBatchStream
-from fast_lsh_ann._delta_write import write_batches
+from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann.errors import (
     ArrowError,
     DeltaError,
@@ -187,14 +187,15 @@ def test_ctrl_c_during_a_read_that_hangs(tmp_path: Path) -> None:
     program = f"""
 import threading, time
 import numpy as np
-from fast_lsh_ann import DeltaLSHProcessor, _delta_read
+from fast_lsh_ann import DeltaLSHProcessor
 from fast_lsh_ann._arrow import RecordBatch, RecordBatchStream
+from fast_lsh_ann._tables.delta_source import DeltaSource
 
 def stuck(self, *_):
     schema, _ = RecordBatch([("x", np.arange(3))]).__arrow_c_array__()
     return RecordBatchStream(schema, lambda: threading.Event().wait(60))
 
-_delta_read.EmbeddingReader._query = stuck
+DeltaSource._query = stuck
 print("working", flush=True)
 try:
     DeltaLSHProcessor().transform_delta({table!r})
@@ -226,7 +227,7 @@ def test_ctrl_c_during_a_write_commits_nothing(tmp_path: Path) -> None:
 import time
 import numpy as np
 from fast_lsh_ann._arrow import RecordBatch
-from fast_lsh_ann._delta_write import write_batches
+from fast_lsh_ann._tables.delta_write import write_batches
 
 def endless():
     yield RecordBatch([("x", np.arange(1000))]).__arrow_c_array__()

@@ -32,13 +32,13 @@ from fast_lsh_ann import (
     ChunkResult,
     DeltaLSHProcessor,
     StreamingLSHProcessor,
-    _delta_processor,
+    _processor,
     create_sample_delta,
     exact_similarity_join,
     read_delta_embeddings,
     read_delta_embeddings_chunked,
 )
-from fast_lsh_ann._delta_read import BATCH_ROWS
+from fast_lsh_ann._tables.source import BATCH_ROWS
 from fast_lsh_ann.delta_utils import read_delta_lazy, read_hash_scheme
 from fast_lsh_ann.errors import (
     BucketRangeError,
@@ -410,7 +410,7 @@ def test_hashes_are_written_in_one_commit_whatever_the_chunks(tmp_path: Path) ->
 def test_embeddings_are_written_beside_their_hashes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, element: Any, size: int, values: int
 ) -> None:
-    monkeypatch.setattr(_delta_processor, "_BATCH_VALUES", values)
+    monkeypatch.setattr(_processor, "_BATCH_VALUES", values)
     stored = vectors_of(TWO_BATCHES, dim=3)
     table = write_table(tmp_path / "t", stored, element=element)
     out = str(tmp_path / "out")

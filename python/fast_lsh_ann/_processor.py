@@ -10,15 +10,22 @@ from numpy.typing import NDArray
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import ArrowBatch, frame_batch
-from fast_lsh_ann._delta import TablePath, Version, as_options, location, refuse_input
-from fast_lsh_ann._delta_join import TableJoin
-from fast_lsh_ann._delta_read import EmbeddingBatch, EmbeddingReader
-from fast_lsh_ann._delta_scheme import HashScheme, prefixed, read_hash_scheme
-from fast_lsh_ann._delta_write import VectorLayout, write_batches
 from fast_lsh_ann._inputs import as_threshold
 from fast_lsh_ann._invalid import OnInvalid, as_skip
 from fast_lsh_ann._parameters import HasParameters
 from fast_lsh_ann._progress import Progress, Report, reporting
+from fast_lsh_ann._streamed.join import TableJoin
+from fast_lsh_ann._tables.delta import (
+    TablePath,
+    Version,
+    as_options,
+    location,
+    refuse_input,
+)
+from fast_lsh_ann._tables.delta_write import VectorLayout, write_batches
+from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
+from fast_lsh_ann._tables.opening import open_source
+from fast_lsh_ann._tables.scheme import HashScheme, prefixed, read_hash_scheme
 from fast_lsh_ann.errors import DimensionError, ParameterError
 from fast_lsh_ann.model import (
     BucketedRandomProjectionLSH,
@@ -105,14 +112,9 @@ class DeltaProcessor(HasParameters):
         version: Version,
         on_invalid: OnInvalid,
     ) -> EmbeddingReader:
-        return EmbeddingReader(
-            path,
-            embedding_column,
-            id_column,
-            skip=as_skip(on_invalid),
-            version=version,
-            storage_options=self._storage_options,
-        )
+        skip = as_skip(on_invalid)
+        source = open_source(path, version=version, storage_options=self._storage_options)
+        return EmbeddingReader(source, embedding_column, id_column, skip=skip)
 
     def _model(self, reader: EmbeddingReader) -> BucketedRandomProjectionLSHModel:
         """Make the model for what a reader, of which a row was read, gives."""
@@ -165,7 +167,7 @@ class DeltaProcessor(HasParameters):
 
         The embeddings come along under a name, if one is given.
         """
-        refuse_input(output_path, reader.uri)
+        refuse_input(output_path, reader.source.uri)
         skipped = reader.count_skipped()
         shape = self._lsh.create_model(1)._hash_shape
         plain = [*_hash_names(shape), "id"]
@@ -194,7 +196,7 @@ class DeltaProcessor(HasParameters):
 
     def _metadata(self, reader: EmbeddingReader, skipped: int) -> dict[str, str]:
         scheme = HashScheme.of(self._lsh, reader.dim, skipped)
-        source = {"source": reader.uri, "source_version": reader.version}
+        source = {"source": reader.source.uri, "source_version": reader.source.version}
         return {**scheme.metadata(), **prefixed(source)}
 
     def _join(
@@ -213,7 +215,7 @@ class DeltaProcessor(HasParameters):
         left = self._reader(paths[0], *columns, versions[0], on_invalid)
         pinned = versions[1]
         if versions == (None, None) and location(paths[0]) == location(paths[1]):
-            pinned = left.version
+            pinned = left.source.version
         right = self._reader(paths[1], *columns, pinned, on_invalid)
         return TableJoin(left, right, self._model, limit, chunk_size)
 
@@ -250,4 +252,4 @@ def report_rows(
     """Report that a table was worked through up to the end of a chunk."""
     if report is not None:
         done = chunk.rows_done
-        report(done, max(done, reader.rows_at_most))
+        report(done, max(done, reader.rows_at_most or 0))

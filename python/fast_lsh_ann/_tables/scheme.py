@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fast_lsh_ann._core import __version__
-from fast_lsh_ann._delta import TablePath, Version, call_delta, open_table
+from fast_lsh_ann._tables.delta import TablePath, Version, call_delta, open_table
 from fast_lsh_ann.errors import DeltaError, SchemeMismatchError
 from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
 

@@ -16,6 +16,7 @@ from fast_lsh_ann.errors import (
     MissingDependencyError,
     ParameterError,
     SparkVectorColumnError,
+    TableError,
     TableNotFoundError,
 )
 
@@ -217,7 +218,7 @@ def call_delta(function: Callable[[], T], uri: str) -> T:
         raise translated from error
 
 
-def delta_error(error: BaseException, uri: str) -> DeltaError | None:
+def delta_error(error: BaseException, uri: str) -> TableError | None:
     """Give our error for one of deltalake's; None for any other."""
     from deltalake import exceptions
 

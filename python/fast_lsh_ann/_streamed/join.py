@@ -5,8 +5,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fast_lsh_ann import _core
-from fast_lsh_ann._delta_read import EmbeddingBatch, EmbeddingReader
-from fast_lsh_ann._delta_scheme import prefixed
 from fast_lsh_ann._progress import Report
 from fast_lsh_ann._search import (
     JoinSides,
@@ -15,6 +13,8 @@ from fast_lsh_ann._search import (
     join_chunks,
     join_index,
 )
+from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
+from fast_lsh_ann._tables.scheme import prefixed
 from fast_lsh_ann.errors import DimensionError
 from fast_lsh_ann.model import BucketedRandomProjectionLSHModel
 from fast_lsh_ann.results import Pairs
@@ -72,7 +72,7 @@ class TableJoin:
                 yield self._list(left, right, index) if index is not None else []
                 if report is not None:
                     done = left.rows_done
-                    report(done, max(done, self._left.rows_at_most))
+                    report(done, max(done, self._left.rows_at_most or 0))
 
     def metadata(self) -> dict[str, str]:
         """Tell a commit of the pairs how many rows of each table were left out."""
@@ -108,7 +108,9 @@ class TableJoin:
                 )
         if none:
             nothing = pl.Series("distance", [], dtype=pl.Float64)
-            yield _pair_frame(self._left.empty_ids(), self._right.empty_ids(), nothing)
+            left_ids, _ = self._left.no_ids()
+            right_ids, _ = self._right.no_ids()
+            yield _pair_frame(left_ids, right_ids, nothing)
 
     def _pairs(
         self, report: Report | None
@@ -124,7 +126,8 @@ class TableJoin:
 
         Progress counts pairs of rows.
         """
-        done, total = 0, self._left.rows_at_most * self._right.rows_at_most
+        sides = (self._left.rows_at_most or 0, self._right.rows_at_most or 0)
+        done, total = 0, sides[0] * sides[1]
         with closing(self._chunk_meetings()) as meetings:
             for left, index, right in meetings:
                 yield left, index, right
@@ -174,8 +177,8 @@ class TableJoin:
         left, right = self._left, self._right
         if None not in (left.dim, right.dim) and left.dim != right.dim:
             raise DimensionError(
-                f"embeddings of {left.uri!r} have dimension {left.dim}, "
-                f"those of {right.uri!r} {right.dim}; they must agree"
+                f"embeddings of {left.source.uri!r} have dimension {left.dim}, "
+                f"those of {right.source.uri!r} {right.dim}; they must agree"
             )
 
 

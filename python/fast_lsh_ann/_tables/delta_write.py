@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import ArrowBatch, RecordBatchStream
-from fast_lsh_ann._delta import TablePath, as_options, as_uri, delta_error
 from fast_lsh_ann._log import logger
+from fast_lsh_ann._tables.delta import TablePath, as_options, as_uri, delta_error
 from fast_lsh_ann._threads import Channel, Worker
 from fast_lsh_ann.errors import CancelledError, DeltaError, TableNotFoundError
 
