@@ -224,7 +224,7 @@ class EmbeddingReader:
         Errors as for :meth:`batches`; close the iterator when leaving it early.
         """
         bound = size if self.rows_at_most is None else min(size, self.rows_at_most)
-        chunk = _Gathered(bound)
+        chunk = Gathered(bound)
         with closing(self.batches()) as batches:
             for piece in chain.from_iterable(_cut(batch, size) for batch in batches):
                 chunk.append(piece)
@@ -304,14 +304,8 @@ class EmbeddingReader:
         carried = pl.DataFrame([taken[name] for name in self._carried])
         if self._id is None:
             return pl.Series("id", numbers), carried
-        ids = taken[self._id].alias("id")
-        if ids.null_count():
-            row = numbers[0] + ids.is_null().arg_true()[0]
-            raise self.source.read_error(
-                f"row {row} of id column {self._id!r} is null; "
-                f"fill it, or pass id_column=None to number the rows"
-            )
-        return ids, carried
+        check_ids(self.source, taken[self._id], numbers)
+        return taken[self._id].alias("id"), carried
 
     def _bad_row(self, row: int, fault: str, column: int = -1) -> InvalidVectorError:
         error = InvalidVectorError(
@@ -320,6 +314,24 @@ class EmbeddingReader:
         )
         error.row, error.column = row, column
         return error
+
+
+def check_ids(
+    source: Source, ids: "pl.Series", numbers: Sequence[int] | NDArray[np.int64]
+) -> None:
+    """Refuse ids that are missing, of rows of these numbers.
+
+    Raises
+    ------
+    TableError
+        Naming the row.
+    """
+    if ids.null_count():
+        row = numbers[ids.is_null().arg_true()[0]]
+        raise source.read_error(
+            f"row {row} of id column {ids.name!r} is null; "
+            f"fill it, or pass id_column=None to number the rows"
+        )
 
 
 def _cut(batch: EmbeddingBatch, size: int) -> Iterator[EmbeddingBatch]:
@@ -331,7 +343,7 @@ def _cut(batch: EmbeddingBatch, size: int) -> Iterator[EmbeddingBatch]:
         start += room
 
 
-class _Gathered:
+class Gathered:
     """Consecutive pieces put together; a single one is left as it is.
 
     Parameters

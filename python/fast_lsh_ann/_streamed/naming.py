@@ -1,0 +1,195 @@
+"""What neighbors are called: their ids and the columns carried along.
+
+A search knows rows by their places only.  Names are read once more for the rows that were
+found, or, of a table that can be read once, kept as they pass.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fast_lsh_ann._tables.embeddings import EmbeddingBatch, check_ids
+from fast_lsh_ann._tables.source import Source
+from fast_lsh_ann._threads import prefetch
+from fast_lsh_ann.errors import MemoryLimitError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_BATCHES_AHEAD = 2
+
+
+class Names(ABC):
+    """Names of the rows of a table, by the places they have among the valid ones.
+
+    Frames of names have a column `neighbor_id`, then those carried along.
+    """
+
+    @abstractmethod
+    def see(self, block: EmbeddingBatch) -> None:
+        """Take note of rows as they pass, in their order, each reading anew."""
+
+    @abstractmethod
+    def of(self, places: NDArray[np.int64], room: int) -> "pl.DataFrame | None":
+        """Give the names of rows, whose places ascend; None if they take more bytes."""
+
+    @property
+    def held(self) -> int:
+        """Bytes that are held between readings."""
+        return 0
+
+
+class RowNumbers(Names):
+    """Numbers of rows in the order of their table.
+
+    Where invalid rows are left out a number is a place and how many were left out
+    before; runs of equal differences are kept, 16 bytes each.
+    """
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._starts: list[NDArray[np.int64]] = []
+        self._ahead: list[NDArray[np.int64]] = []
+        self._last = 0
+
+    def see(self, block: EmbeddingBatch) -> None:
+        if block.place == 0:
+            self._begin()
+        places = np.arange(block.place, block.place + len(block.numbers))
+        ahead = block.numbers - places
+        if ahead[-1] != self._last:
+            changed = np.flatnonzero(np.diff(ahead, prepend=self._last))
+            self._starts.append(places[changed])
+            self._ahead.append(ahead[changed])
+            self._last = int(ahead[-1])
+
+    def numbers(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give the numbers of rows by their places."""
+        if not self._starts:
+            return places
+        starts = np.concatenate(self._starts)
+        ahead = np.concatenate([np.zeros(1, dtype=np.int64), *self._ahead])
+        return places + ahead[np.searchsorted(starts, places, side="right")]
+
+    def of(self, places: NDArray[np.int64], room: int) -> "pl.DataFrame | None":
+        import polars as pl
+
+        return pl.DataFrame({"neighbor_id": self.numbers(places)})
+
+    @property
+    def held(self) -> int:
+        return sum(16 * len(starts) for starts in self._starts)
+
+
+class LateNames(Names):
+    """Names that are read from the table again, of only the rows that were found."""
+
+    def __init__(
+        self, source: Source, id_column: str | None, carried: Sequence[str]
+    ) -> None:
+        self._source = source
+        self._id = id_column
+        self._carried = list(carried)
+        self._numbers = RowNumbers()
+        self._rows = 0
+
+    def see(self, block: EmbeddingBatch) -> None:
+        self._numbers.see(block)
+        self._rows = block.rows_done
+
+    @property
+    def held(self) -> int:
+        return self._numbers.held
+
+    def of(self, places: NDArray[np.int64], room: int) -> "pl.DataFrame | None":
+        import polars as pl
+
+        numbers = self._numbers.numbers(places)
+        picked = self._pick(numbers, room)
+        if picked is None:
+            return None
+        ids = pl.Series(numbers) if self._id is None else picked[self._id]
+        return name_frame("neighbor", ids, picked.select(self._carried))
+
+    def _pick(self, numbers: NDArray[np.int64], room: int) -> "pl.DataFrame | None":
+        """Read the columns of some rows; None where they take more bytes than that."""
+        import polars as pl
+
+        named = [] if self._id is None else [self._id]
+        columns = list(dict.fromkeys([*named, *self._carried]))
+        picked, row = [self._source.no_rows(columns)], 0
+        stream = self._source.batches(columns)
+        channel = prefetch(lambda: stream, _BATCHES_AHEAD)
+        try:
+            for batch in channel:
+                frame = pl.DataFrame([pl.Series(part.name, part) for part in batch])
+                end = row + frame.height
+                if self._id is not None:
+                    check_ids(self._source, frame[self._id], range(row, end))
+                first, last = np.searchsorted(numbers, (row, end))
+                if first < last:
+                    picked.append(frame[numbers[first:last] - row])
+                    room -= int(picked[-1].estimated_size())
+                if room < 0:
+                    return None
+                row = end
+        finally:
+            channel.cancel()
+        self._check_same(row)
+        return pl.concat(picked, rechunk=True)
+
+    def _check_same(self, rows: int) -> None:
+        if rows < self._rows:
+            raise self._source.read_error(
+                f"it gave {self._rows} rows at first and {rows} when it was read again; "
+                f"let nothing change it meanwhile"
+            )
+
+
+class KeptNames(Names):
+    """Names that are kept as they pass, of a table that can be read once.
+
+    Parameters
+    ----------
+    room : int
+        Bytes they may take.
+    """
+
+    def __init__(self, no_rows: "pl.DataFrame", room: int) -> None:
+        self._pieces = [no_rows]
+        self._room = room
+        self._held = 0
+
+    def see(self, block: EmbeddingBatch) -> None:
+        self._pieces.append(name_frame("neighbor", block.ids, block.carried))
+        self._held += int(self._pieces[-1].estimated_size())
+        if self._held > self._room:
+            rows = block.rows_done
+            raise MemoryLimitError(
+                f"ids and columns of a table that can be read once are kept, and those of "
+                f"the first {rows} rows take {self._held} bytes, more than the "
+                f"{self._room} that memory_limit leaves; write the table to a file first, "
+                f"carry fewer columns, or raise memory_limit"
+            )
+
+    @property
+    def held(self) -> int:
+        return self._held
+
+    def of(self, places: NDArray[np.int64], room: int) -> "pl.DataFrame | None":
+        import polars as pl
+
+        return pl.concat(self._pieces)[places]
+
+
+def name_frame(side: str, ids: "pl.Series", carried: "pl.DataFrame") -> "pl.DataFrame":
+    """Put ids and the columns carried along beside each other, named by their side."""
+    import polars as pl
+
+    columns = [ids.alias("id"), *carried.get_columns()]
+    return pl.DataFrame([column.alias(f"{side}_{column.name}") for column in columns])
