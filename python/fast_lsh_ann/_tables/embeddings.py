@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fast_lsh_ann._arrow import ArrowColumn
 from fast_lsh_ann._invalid import KeptRows, own_numbers
 from fast_lsh_ann._log import logger
-from fast_lsh_ann._tables.source import Source
+from fast_lsh_ann._tables.source import BATCH_ROWS, Source
 from fast_lsh_ann._threads import prefetch
 from fast_lsh_ann.errors import ArrowError, InvalidVectorError, ParameterError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _BATCHES_AHEAD = 2
+_PEEKED_ROWS = 64
 _NO_ROWS: NDArray[Any] = np.empty((0, 0))
 
 
@@ -166,7 +167,9 @@ class EmbeddingReader:
         named = (self._embedding, self._id, *self._carried)
         return list(dict.fromkeys(c for c in named if c is not None))
 
-    def batches(self) -> Generator[EmbeddingBatch, None, None]:
+    def batches(
+        self, batch_rows: int = BATCH_ROWS
+    ) -> Generator[EmbeddingBatch, None, None]:
         """Read the table in its fixed order, a few batches ahead in another thread.
 
         Close the iterator when leaving it early.
@@ -179,7 +182,7 @@ class EmbeddingReader:
         TableError
             If a file cannot be read, or an id is null.
         """
-        stream = self.source.batches(self.columns)
+        stream = self.source.batches(self.columns, batch_rows)
         channel = prefetch(lambda: stream, _BATCHES_AHEAD)
         row = self.skipped = 0
         try:
@@ -218,14 +221,21 @@ class EmbeddingReader:
         """Whether ids come along: places do not name rows where some are left out."""
         return self._id is not None or self._skip
 
-    def chunks(self, size: int) -> Generator[EmbeddingBatch, None, None]:
+    def peek(self) -> EmbeddingBatch | None:
+        """Begin to read the table for the first valid rows; None if there are none."""
+        with closing(self.batches(_PEEKED_ROWS)) as batches:
+            return next(batches, None)
+
+    def chunks(
+        self, size: int, batch_rows: int = BATCH_ROWS
+    ) -> Generator[EmbeddingBatch, None, None]:
         """Read the table in its fixed order, `size` rows at a time; the rest at the end.
 
         Errors as for :meth:`batches`; close the iterator when leaving it early.
         """
         bound = size if self.rows_at_most is None else min(size, self.rows_at_most)
         chunk = Gathered(bound)
-        with closing(self.batches()) as batches:
+        with closing(self.batches(batch_rows)) as batches:
             for piece in chain.from_iterable(_cut(batch, size) for batch in batches):
                 chunk.append(piece)
                 if len(chunk) == size:
