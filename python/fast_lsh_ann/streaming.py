@@ -147,6 +147,7 @@ class StreamingLSHProcessor(DeltaProcessor):
         id_column: str | None = None,
         *,
         version: Version = None,
+        where: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> Generator[ChunkResult, None, None]:
@@ -165,6 +166,9 @@ class StreamingLSHProcessor(DeltaProcessor):
             A column of any type without nulls, whose values come with the hashes.
         version : int, str or datetime, optional
             A version number, or a moment: an aware datetime or an RFC 3339 string.
+        where : str, optional
+            A condition in SQL over the table's columns, such as ``"country = 'fr'"``:
+            rows that do not pass it are not read, and row numbers count those that do.
         on_invalid : {"raise", "skip"}
             What to do with rows that are null, hold null, NaN or infinity, or are of
             another length than the first valid row: raise, or leave them out.  How many
@@ -182,6 +186,8 @@ class StreamingLSHProcessor(DeltaProcessor):
         ------
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError
             If the table or a column is missing or cannot be read, or an id is null.
+        ParameterError
+            If `where` is no condition for the table's rows.
         InvalidVectorError
             If a row is null or of another length than the first, or holds null, NaN or
             infinity, unless such rows are skipped.
@@ -190,7 +196,9 @@ class StreamingLSHProcessor(DeltaProcessor):
         BucketRangeError
             If a bucket does not fit in int64.
         """
-        reader = self._reader(path, embedding_column, id_column, version, on_invalid)
+        reader = self._reader(
+            path, embedding_column, id_column, version, on_invalid, where
+        )
         return self._results(reader, progress)
 
     def _results(
@@ -214,6 +222,7 @@ class StreamingLSHProcessor(DeltaProcessor):
         include_embeddings: bool = False,
         *,
         version: Version = None,
+        where: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> None:
@@ -231,7 +240,7 @@ class StreamingLSHProcessor(DeltaProcessor):
         ----------
         input_path, output_path : str or path-like
             The two tables.
-        embedding_column, version, progress
+        embedding_column, version, where, progress
             As for :meth:`transform_streaming`.
         on_invalid : {"raise", "skip"}
             As for :meth:`transform_streaming`.  With "skip" the input is read twice,
@@ -245,8 +254,9 @@ class StreamingLSHProcessor(DeltaProcessor):
         Raises
         ------
         ParameterError
-            If the output is the input table: its embeddings would be lost; or if the
-            embedding column has the name of another column of the output.
+            If the output is the input table: its embeddings would be lost; if the
+            embedding column has the name of another column of the output; or if `where`
+            is no condition for the table's rows.
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
 InvalidVectorError, DimensionError, BucketRangeError
             As for :meth:`transform_streaming`; DeltaError also if the output cannot be
@@ -254,7 +264,7 @@ InvalidVectorError, DimensionError, BucketRangeError
         """
         embeddings = as_flag(include_embeddings, "include_embeddings")
         reader = self._reader(
-            input_path, embedding_column, id_column, version, on_invalid
+            input_path, embedding_column, id_column, version, on_invalid, where
         )
         self._hash_to_table(
             reader,
@@ -274,6 +284,8 @@ InvalidVectorError, DimensionError, BucketRangeError
         *,
         version_a: Version = None,
         version_b: Version = None,
+        where_a: str | None = None,
+        where_b: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> Generator[list[tuple[Any, Any, float]], None, None]:
@@ -295,6 +307,8 @@ InvalidVectorError, DimensionError, BucketRangeError
         version_a, version_b : int, str or datetime, optional
             As `version` of :meth:`transform_streaming`.  Without either, a table is
             joined with itself at one version.
+        where_a, where_b : str, optional
+            As `where` of :meth:`transform_streaming`, for either table.
         on_invalid : {"raise", "skip"}
             As for :meth:`transform_streaming`, in both tables.
         progress : bool or callable
@@ -309,7 +323,7 @@ InvalidVectorError, DimensionError, BucketRangeError
         Raises
         ------
         ParameterError
-            If `threshold` is negative or NaN.
+            If `threshold` is negative or NaN, or a condition is none for its table.
         DimensionError
             If the tables differ in dimension, or from the dimension asked for.
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
@@ -325,6 +339,7 @@ InvalidVectorError, BucketRangeError
             self._chunk_size,
             versions,
             on_invalid,
+            (where_a, where_b),
         )
         return _lists(join, progress)
 
@@ -339,6 +354,8 @@ InvalidVectorError, BucketRangeError
         *,
         version_a: Version = None,
         version_b: Version = None,
+        where_a: str | None = None,
+        where_b: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> int | None:
@@ -350,7 +367,8 @@ InvalidVectorError, BucketRangeError
 
         Parameters
         ----------
-        path_a, path_b, threshold, embedding_column, id_column, version_a, version_b
+        path_a, path_b, threshold, embedding_column, id_column, version_a, version_b, \
+where_a, where_b
             As for :meth:`similarity_join_streaming`.
         output_path : str or path-like, optional
             The pairs are written here, to a table that is created, or replaced in one
@@ -371,7 +389,8 @@ InvalidVectorError, BucketRangeError
         Raises
         ------
         ParameterError
-            If `threshold` is negative or NaN, or the output is one of the inputs.
+            If `threshold` is negative or NaN, a condition is none for its table, or the
+            output is one of the inputs.
         DimensionError, TableNotFoundError, ColumnNotFoundError, \
 SparkVectorColumnError, DeltaError, InvalidVectorError, BucketRangeError
             As for :meth:`similarity_join_streaming`; DeltaError also if the output cannot
@@ -388,6 +407,7 @@ SparkVectorColumnError, DeltaError, InvalidVectorError, BucketRangeError
             self._chunk_size,
             versions,
             on_invalid,
+            (where_a, where_b),
         )
         with reporting(progress, "joining") as report:
             if output_path is None:
