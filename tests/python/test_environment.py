@@ -15,6 +15,7 @@ from conftest import Run
 HOLDERS = {  # of results: they compute nothing
     *("ChunkResult", "Neighbors", "Pairs", "RadiusNeighbors", "SimdInfo"),
     *("FastLSHError", "__version__", "errors"),
+    *("NeighborFrames", "NeighborsPlan", "WriteReport"),
 }
 
 

@@ -36,22 +36,27 @@ def query_blocks(
                 break
             if single:
                 raise _too_many(layout, block.parts()[0])
-            yield from block.parts()
+            yield from _given_away(block.parts())
             block = _Block(layout, at_most)
         del batch, rest  # while a block is used nothing else is held
     parts = block.parts()
     if single and len(parts) > 1:
         raise _too_many(layout, parts[0])
-    yield from parts
+    yield from _given_away(parts)
+
+
+def _given_away(parts: list[EmbeddingBatch]) -> Generator[EmbeddingBatch, None, None]:
+    """Give parts, of which the one that is used is held by its user alone."""
+    while parts:
+        yield parts.pop(0)
 
 
 class _Block:
     def __init__(self, layout: Layout, at_most: int | None) -> None:
         self._layout = layout
         self._room = layout.room
-        many = layout.room // layout.query_bytes(few=False)
-        self._each = layout.query_bytes(few=layout.few(many))
-        most = max(1, layout.room // self._each)
+        most = max(1, layout.most_queries(0))
+        self._each = layout.query_bytes(few=layout.few(most))
         self._rows = Gathered(most if at_most is None else min(most, at_most))
         self._most = most
         self._named = 0
@@ -61,7 +66,7 @@ class _Block:
 
     def take(self, batch: EmbeddingBatch) -> int:
         """Take as many rows of a batch as fit; one at least if there is none yet."""
-        named = -(-_named_bytes(batch) // len(batch.rows))
+        named = -(-named_bytes(batch) // len(batch.rows))
         fit = min(self._room // (self._each + named), self._most - len(self))
         if fit <= 0 and len(self) == 0:
             self._layout.require(named)
@@ -85,7 +90,7 @@ class _Block:
         return [block.part(start, size) for start in range(0, rows, size)]
 
 
-def _named_bytes(batch: EmbeddingBatch) -> int:
+def named_bytes(batch: EmbeddingBatch) -> int:
     """Bytes of ids and columns, beyond the eight of a number."""
     size = int(batch.ids.estimated_size()) + int(batch.carried.estimated_size())
     return max(0, size - 8 * len(batch.rows))
@@ -94,6 +99,6 @@ def _named_bytes(batch: EmbeddingBatch) -> int:
 def _too_many(layout: Layout, block: EmbeddingBatch) -> MemoryLimitError:
     return MemoryLimitError(
         f"the base can be read once only, so all queries must fit in memory at a time, "
-        f"and memory_limit of {layout.limit:,} bytes holds {len(block.rows):,} of them; raise "
-        f"it, or write the base to a file or a table first"
+        f"and memory_limit of {layout.limit:,} bytes holds {len(block.rows):,} of them; "
+        f"raise it, or write the base to a file or a table first"
     )

@@ -113,15 +113,14 @@ class Layout:
             If not even one query fits, naming the least limit that works.
         """
         batch_rows = BATCH_ROWS
-        while True:
+        while batch_rows >= _LEAST_BATCH:
             layout = cls(costs, limit, batch_rows, _pushed(costs, limit, batch_rows))
             if layout.fixed_bytes <= limit // 2:
                 return layout
-            if batch_rows == _LEAST_BATCH:
-                break
             batch_rows //= 2
-        layout.require(0)
-        return layout
+        least = cls(costs, limit, _LEAST_BATCH, _LEAST_BATCH)
+        least.require(0)
+        return least
 
     @property
     def fixed_bytes(self) -> int:
@@ -140,6 +139,13 @@ class Layout:
     def few(self, queries: int) -> bool:
         """Whether a block of so many is so small that every thread has lists."""
         return queries < _QUERIES_PER_THREAD * self.costs.threads
+
+    def most_queries(self, named: int) -> int:
+        """Tell how many queries fit, whose ids and columns take so many bytes each."""
+        many = self.room // (self.query_bytes(few=False) + named)
+        if self.few(many):
+            return self.room // (self.query_bytes(few=True) + named)
+        return many
 
     def require(self, named: int) -> None:
         """Refuse a limit that does not hold one query whose names take so many bytes.

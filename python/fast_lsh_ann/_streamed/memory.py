@@ -59,7 +59,9 @@ def parse_memory(limit: MemoryLimit) -> int | None:
         )
     number, power, binary = found.groups()
     base = 1024 if binary else 1000
-    return as_count(int(float(number) * base ** _POWERS[power.lower()]), "memory_limit", 1)
+    return as_count(
+        int(float(number) * base ** _POWERS[power.lower()]), "memory_limit", 1
+    )
 
 
 def working_limit(limit: int | None) -> int:
@@ -104,7 +106,7 @@ def _of_system(proc: Path) -> int:
 
 
 def _of_groups(proc: Path, root: Path) -> Iterator[int]:
-    """What is left of each control group's limit, from the process's own outwards.
+    """Tell what is left of each group's limit, from the process's own outwards.
 
     In a container the path may be the one outside, of which only the root is there.
     """
@@ -126,7 +128,9 @@ def _left_in_group(
     used = _read(folder / used_name).strip()
     if not (limit.isdecimal() and used.isdecimal()):  # "max", or no such file
         return
-    files = re.search(rf"^{given_back} (\d+)", _read(folder / "memory.stat"), re.MULTILINE)
+    files = re.search(
+        rf"^{given_back} (\d+)", _read(folder / "memory.stat"), re.MULTILINE
+    )
     yield int(limit) - int(used) + (int(files[1]) if files is not None else 0)
 
 

@@ -5,14 +5,12 @@ found, or, of a table that can be read once, kept as they pass.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fast_lsh_ann._tables.embeddings import EmbeddingBatch, check_ids
-from fast_lsh_ann._tables.source import Source
+from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader, check_ids
 from fast_lsh_ann._threads import prefetch
 from fast_lsh_ann.errors import MemoryLimitError
 
@@ -74,11 +72,16 @@ class RowNumbers(Names):
             return places
         starts = np.concatenate(self._starts)
         ahead = np.concatenate([np.zeros(1, dtype=np.int64), *self._ahead])
-        return places + ahead[np.searchsorted(starts, places, side="right")]
+        numbers: NDArray[np.int64] = (
+            places + ahead[np.searchsorted(starts, places, side="right")]
+        )
+        return numbers
 
     def of(self, places: NDArray[np.int64], room: int) -> "pl.DataFrame | None":
         import polars as pl
 
+        if places.nbytes > room:
+            return None
         return pl.DataFrame({"neighbor_id": self.numbers(places)})
 
     @property
@@ -89,12 +92,10 @@ class RowNumbers(Names):
 class LateNames(Names):
     """Names that are read from the table again, of only the rows that were found."""
 
-    def __init__(
-        self, source: Source, id_column: str | None, carried: Sequence[str]
-    ) -> None:
-        self._source = source
-        self._id = id_column
-        self._carried = list(carried)
+    def __init__(self, table: EmbeddingReader) -> None:
+        self._source = table.source
+        self._id = table.id_column
+        self._carried = table.carried
         self._numbers = RowNumbers()
         self._rows = 0
 
@@ -156,12 +157,13 @@ class KeptNames(Names):
 
     Parameters
     ----------
+    table : EmbeddingReader
     room : int
         Bytes they may take.
     """
 
-    def __init__(self, no_rows: "pl.DataFrame", room: int) -> None:
-        self._pieces = [no_rows]
+    def __init__(self, table: EmbeddingReader, room: int) -> None:
+        self._pieces = [name_frame("neighbor", *table.no_ids())]
         self._room = room
         self._held = 0
 
@@ -171,10 +173,10 @@ class KeptNames(Names):
         if self._held > self._room:
             rows = block.rows_done
             raise MemoryLimitError(
-                f"ids and columns of a table that can be read once are kept, and those of "
-                f"the first {rows} rows take {self._held} bytes, more than the "
-                f"{self._room} that memory_limit leaves; write the table to a file first, "
-                f"carry fewer columns, or raise memory_limit"
+                f"ids and columns of a table that can be read once are kept, and those "
+                f"of the first {rows:,} rows take {self._held:,} bytes, more than the "
+                f"{self._room:,} that memory_limit leaves; write the table to a file "
+                f"first, carry fewer columns, or raise memory_limit"
             )
 
     @property
@@ -184,7 +186,8 @@ class KeptNames(Names):
     def of(self, places: NDArray[np.int64], room: int) -> "pl.DataFrame | None":
         import polars as pl
 
-        return pl.concat(self._pieces)[places]
+        chosen = pl.concat(self._pieces)[places]
+        return chosen if chosen.estimated_size() <= room else None
 
 
 def name_frame(side: str, ids: "pl.Series", carried: "pl.DataFrame") -> "pl.DataFrame":

@@ -90,9 +90,7 @@ class DeltaSource(Source):
         self, columns: Sequence[str], batch_rows: int = BATCH_ROWS
     ) -> Iterator[list[ArrowColumn]]:
         """Begin to read columns."""
-        stream = call_delta(
-            lambda: self._query(columns, batch_rows=batch_rows), self.uri
-        )
+        stream = call_delta(lambda: self._query(columns, batch_rows=batch_rows), self.uri)
         return _batches(stream)
 
     def no_rows(self, columns: Sequence[str]) -> "pl.DataFrame":

@@ -1,5 +1,6 @@
 """Reading the embeddings of a table as a stream: checked rows, ids, other columns."""
 
+import copy
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
@@ -103,6 +104,8 @@ class EmbeddingReader:
     ----------
     name : str
         What errors call the rows.
+    id_column, carried
+        As given.
     dtype : dtype
         float32 or float64.
     dim : int or None
@@ -133,8 +136,8 @@ class EmbeddingReader:
     ) -> None:
         self.source = source
         self._embedding = embedding_column
-        self._id = id_column
-        self._carried = list(carried)
+        self.id_column = id_column
+        self.carried = list(carried)
         self.name = f"column {embedding_column!r} of {source.name}"
         self._check_columns()
         self.dtype = source.embedding_dtype(embedding_column)
@@ -149,13 +152,14 @@ class EmbeddingReader:
         )
 
     def _check_columns(self) -> None:
-        named = [c for c in (self._embedding, self._id) if c is not None]
-        self.source.check_columns([*named, *self._carried])
-        if self._embedding == self._id:
+        named = [c for c in (self._embedding, self.id_column) if c is not None]
+        self.source.check_columns([*named, *self.carried])
+        if self._embedding == self.id_column:
             raise ParameterError(
-                f"embedding_column and id_column are both {self._id!r}; name two columns"
+                f"embedding_column and id_column are both {self.id_column!r}; name two "
+                f"columns"
             )
-        if self._embedding in self._carried:
+        if self._embedding in self.carried:
             raise ParameterError(
                 f"columns names the embedding column {self._embedding!r}, which is not "
                 f"carried along; join the result with the table by its ids"
@@ -164,7 +168,7 @@ class EmbeddingReader:
     @property
     def columns(self) -> list[str]:
         """The columns it reads, each once."""
-        named = (self._embedding, self._id, *self._carried)
+        named = (self._embedding, self.id_column, *self.carried)
         return list(dict.fromkeys(c for c in named if c is not None))
 
     def batches(
@@ -216,10 +220,16 @@ class EmbeddingReader:
                     pass
         return self.skipped
 
+    def bare(self) -> "EmbeddingReader":
+        """Give a reader of the same rows without their ids and other columns."""
+        reader = copy.copy(self)
+        reader.id_column, reader.carried = None, []
+        return reader
+
     @property
     def names_rows(self) -> bool:
         """Whether ids come along: places do not name rows where some are left out."""
-        return self._id is not None or self._skip
+        return self.id_column is not None or self._skip
 
     def peek(self) -> EmbeddingBatch | None:
         """Begin to read the table for the first valid rows; None if there are none."""
@@ -261,13 +271,13 @@ class EmbeddingReader:
         """Ids of no rows and their other columns, of the types that the table has."""
         import polars as pl
 
-        named = [self._id] if self._id is not None else []
-        wanted = list(dict.fromkeys([*named, *self._carried]))
+        named = [self.id_column] if self.id_column is not None else []
+        wanted = list(dict.fromkeys([*named, *self.carried]))
         nothing = self.source.no_rows(wanted) if wanted else pl.DataFrame()
         no_ids = pl.Series("id", [], dtype=pl.Int64)
-        if self._id is not None:
-            no_ids = nothing[self._id].alias("id")
-        return no_ids, nothing.select(self._carried)
+        if self.id_column is not None:
+            no_ids = nothing[self.id_column].alias("id")
+        return no_ids, nothing.select(self.carried)
 
     def _receive(self, channel: Iterator[list[ArrowColumn]]) -> list[ArrowColumn] | None:
         try:
@@ -311,11 +321,11 @@ class EmbeddingReader:
         import polars as pl
 
         taken = {column.name: pl.Series(column.name, column) for column in columns}
-        carried = pl.DataFrame([taken[name] for name in self._carried])
-        if self._id is None:
+        carried = pl.DataFrame([taken[name] for name in self.carried])
+        if self.id_column is None:
             return pl.Series("id", numbers), carried
-        check_ids(self.source, taken[self._id], numbers)
-        return taken[self._id].alias("id"), carried
+        check_ids(self.source, taken[self.id_column], numbers)
+        return taken[self.id_column].alias("id"), carried
 
     def _bad_row(self, row: int, fault: str, column: int = -1) -> InvalidVectorError:
         error = InvalidVectorError(
