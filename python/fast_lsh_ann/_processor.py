@@ -19,6 +19,7 @@ from fast_lsh_ann._streamed.memory import working_limit
 from fast_lsh_ann._streamed.neighbor_request import NeighborRequest
 from fast_lsh_ann._streamed.neighbors import NeighborSearch
 from fast_lsh_ann._tables.delta import (
+    Table,
     TablePath,
     Version,
     as_options,
@@ -116,7 +117,7 @@ class DeltaProcessor(HasParameters):
 
     def _reader(
         self,
-        path: TablePath,
+        path: Table,
         embedding_column: str,
         id_column: str | None,
         version: Version,
@@ -260,7 +261,7 @@ class DeltaProcessor(HasParameters):
 
     def _join(
         self,
-        paths: tuple[TablePath, TablePath],
+        paths: tuple[Table, Table],
         threshold: float,
         embedding_column: str,
         id_column: str | None,

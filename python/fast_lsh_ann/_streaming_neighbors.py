@@ -8,7 +8,7 @@ from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._streamed.neighbor_request import NeighborRequest
 from fast_lsh_ann._streamed.neighbors import NeighborFrames
 from fast_lsh_ann._streamed.neighbors_plan import NeighborsPlan, plan_search
-from fast_lsh_ann._tables.delta import TablePath, Version
+from fast_lsh_ann._tables.delta import Table, TablePath, Version
 from fast_lsh_ann._tables.output import Mode, Output
 from fast_lsh_ann._tables.report import WriteReport
 
@@ -20,8 +20,8 @@ class StreamingNeighbors(DeltaProcessor):
 
     def nearest_neighbors_to_delta(
         self,
-        queries: TablePath,
-        base: TablePath,
+        queries: Table,
+        base: Table,
         output_path: TablePath,
         k: int,
         *,
@@ -145,8 +145,8 @@ class StreamingNeighbors(DeltaProcessor):
 
     def nearest_neighbors_streaming(
         self,
-        queries: TablePath,
-        base: TablePath,
+        queries: Table,
+        base: Table,
         k: int,
         *,
         exact: bool = False,
@@ -225,8 +225,8 @@ BucketRangeError
 
     def plan_nearest_neighbors(
         self,
-        queries: TablePath,
-        base: TablePath,
+        queries: Table,
+        base: Table,
         k: int,
         *,
         exact: bool = False,

@@ -57,7 +57,7 @@ class _Block:
         self._room = layout.room
         most = max(1, layout.most_queries(0))
         self._each = layout.query_bytes(few=layout.few(most))
-        self._rows = Gathered(most if at_most is None else min(most, at_most))
+        self._rows = Gathered(most if at_most is None else min(most, at_most), most)
         self._most = most
         self._named = 0
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader, check_ids
+from fast_lsh_ann._arrow import ArrowColumn
+from fast_lsh_ann._tables.embeddings import (
+    EmbeddingBatch,
+    EmbeddingReader,
+    check_ids,
+    column_series,
+)
 from fast_lsh_ann._threads import prefetch
 from fast_lsh_ann.errors import MemoryLimitError
 
@@ -93,9 +99,7 @@ class LateNames(Names):
     """Names that are read from the table again, of only the rows that were found."""
 
     def __init__(self, table: EmbeddingReader) -> None:
-        self._source = table.source
-        self._id = table.id_column
-        self._carried = table.carried
+        self._table = table
         self._numbers = RowNumbers()
         self._rows = 0
 
@@ -111,31 +115,15 @@ class LateNames(Names):
         import polars as pl
 
         numbers = self._numbers.numbers(places)
-        picked = self._pick(numbers, room)
-        if picked is None:
-            return None
-        ids = pl.Series(numbers) if self._id is None else picked[self._id]
-        return name_frame("neighbor", ids, picked.select(self._carried))
-
-    def _pick(self, numbers: NDArray[np.int64], room: int) -> "pl.DataFrame | None":
-        """Read the columns of some rows; None where they take more bytes than that."""
-        import polars as pl
-
-        named = [] if self._id is None else [self._id]
-        columns = list(dict.fromkeys([*named, *self._carried]))
-        picked, row = [self._source.no_rows(columns)], 0
-        stream = self._source.batches(columns)
+        picked, row = [name_frame("neighbor", *self._table.no_ids())], 0
+        stream = self._table.source.batches(self._table.columns[1:])
         channel = prefetch(lambda: stream, _BATCHES_AHEAD)
         try:
             for batch in channel:
-                frame = pl.DataFrame([pl.Series(part.name, part) for part in batch])
-                end = row + frame.height
-                if self._id is not None:
-                    check_ids(self._source, frame[self._id], range(row, end))
+                end = row + len(batch[0])
                 first, last = np.searchsorted(numbers, (row, end))
-                if first < last:
-                    picked.append(frame[numbers[first:last] - row])
-                    room -= int(picked[-1].estimated_size())
+                picked.append(self._pick(batch, row, numbers[first:last]))
+                room -= int(picked[-1].estimated_size())
                 if room < 0:
                     return None
                 row = end
@@ -144,9 +132,25 @@ class LateNames(Names):
         self._check_same(row)
         return pl.concat(picked, rechunk=True)
 
+    def _pick(
+        self, batch: list[ArrowColumn], first_row: int, numbers: NDArray[np.int64]
+    ) -> "pl.DataFrame":
+        """Name some rows of a batch, which begins with `first_row`, by their numbers."""
+        import polars as pl
+
+        table = self._table
+        columns = {column.name: column_series(column) for column in batch}
+        if (name := table.id_column) is not None:
+            every = range(first_row, first_row + len(columns[name]))
+            check_ids(table.source, columns[name], every)
+        rows = numbers - first_row
+        ids = pl.Series(numbers) if name is None else columns[name].gather(rows)
+        carried = pl.DataFrame([columns[c].gather(rows) for c in table.carried])
+        return name_frame("neighbor", ids, carried)
+
     def _check_same(self, rows: int) -> None:
         if rows < self._rows:
-            raise self._source.read_error(
+            raise self._table.source.read_error(
                 f"it gave {self._rows} rows at first and {rows} when it was read again; "
                 f"let nothing change it meanwhile"
             )
