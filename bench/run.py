@@ -1,6 +1,7 @@
 """Measure the library beside its peers; write README.md's tables and pictures.
 
-What runs is a group (headline, everyday, goals, growth, recall, replaced, cms, hard) or
+What runs is a group (headline, everyday, goals, growth, recall, replaced, cms, hard,
+streamed) or
 parts of one (E1, joins, k ...).  A group that has run as a whole replaces its section of
 README.md, headline also that of the project's README.md; parts are printed only.
 """
@@ -19,8 +20,10 @@ import growth
 import headline
 import ladder
 import replaced
+import streamed
 from contests import Settings
 from data import ROOT, MissingDataError
+from entrants import ours
 from machine import describe, usable_cpus, usual
 from pictures import draw
 from report import README, Part, Result, details, scoreboard, write_section
@@ -42,6 +45,7 @@ GROUPS: Mapping[str, Group] = {
     "replaced": Group(replaced.PARTS, replaced.taking_part),
     "cms": Group(cms.PARTS),
     "hard": Group(ladder.PARTS),
+    "streamed": Group(streamed.PARTS, lambda: [ours()]),
 }
 
 

@@ -213,10 +213,11 @@ class NeighborSearch:
         room = layout.room - len(block.rows) * layout.query_bytes(few=False)
         return KeptNames(table, room)
 
-    def begin_pass(self, queries: EmbeddingBatch) -> "NeighborPass":
-        """Begin to search for some queries, once the search is cut."""
+    def begin_pass(self, queries: EmbeddingBatch, k: int | None = None) -> "NeighborPass":
+        """Begin to search for some queries, once the search is cut; `k` of their own."""
+        terms = self.terms if k is None else replace(self.terms, k=k)
         return NeighborPass(
-            queries, self._model, self.terms, (self.queries.name, self.base.name)
+            queries, self._model, terms, (self.queries.name, self.base.name)
         )
 
     def _search(
@@ -284,7 +285,7 @@ class NeighborPass:
     ) -> None:
         self._base_name = names[1]
         self._terms = terms
-        self._queries = len(queries.rows)
+        self.queries = len(queries.rows)
         self._rows = 0
         core = None if model is None else model._core
         with own_numbers(queries.numbers):
@@ -302,9 +303,9 @@ class NeighborPass:
         """Give what is nearest, by places; None where there were no rows."""
         if self._rows == 0:
             return None
-        shape = (self._queries, min(self._terms.k, self._rows))
+        shape = (self.queries, min(self._terms.k, self._rows))
         indices, distances = np.empty(shape, dtype=np.int64), np.empty(shape)
-        counts = np.zeros(self._queries, dtype=np.int64)
+        counts = np.zeros(self.queries, dtype=np.int64)
         _core.knn_finish(self._knn, shape[1], indices, distances, counts, None)
         return Neighbors(indices, distances, counts)
 

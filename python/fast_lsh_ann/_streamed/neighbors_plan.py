@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from fast_lsh_ann._streamed.blocks import named_bytes
 from fast_lsh_ann._streamed.costs import Layout
-from fast_lsh_ann._streamed.neighbors import NeighborSearch
+from fast_lsh_ann._streamed.neighbors import NeighborPass, NeighborSearch
 from fast_lsh_ann.errors import ParameterError
 
 # How long a part of the tables is read, and searched, and by how many queries.
-_READ_SECONDS, _SEARCH_SECONDS, _NAMES_SECONDS = 1.0, 1.5, 0.3
+_READ_SECONDS, _SEARCH_SECONDS, _FILTER_SECONDS, _NAMES_SECONDS = 1.0, 1.5, 0.5, 0.3
 _SAMPLE_QUERIES = 8192
 
 
@@ -42,7 +42,7 @@ class NeighborsPlan:
     read_seconds : float
         For all passes, as the first rows were read.
     search_seconds : float
-        For all pairs, as some queries were searched for among the first rows.
+        For all pairs, worked out from some queries among the first rows.
     seconds : float
         In all: the longer of the two, for they overlap, and reading the ids and columns
         of what was found.
@@ -115,7 +115,7 @@ def plan_search(search: NeighborSearch) -> NeighborsPlan:
     passes = -(-queries // block)
     costs = layout.costs.of_query(layout.costs.threads if layout.few(block) else 1)
     reading = passes * rows / _rows_per_second(search, layout)
-    searching = queries * rows / _pairs_per_second(search, layout, block)
+    searching = queries * _search_seconds(search, layout, block)
     naming = passes * rows / _names_per_second(search)
     return NeighborsPlan(
         queries=queries,
@@ -161,18 +161,40 @@ def _per_second(counts: Iterable[int], seconds: float) -> float:
     return total / elapsed if total else math.inf
 
 
-def _pairs_per_second(search: NeighborSearch, layout: Layout, block: int) -> float:
-    """Search for some queries; the first rows, which take longest, count least."""
-    sample = min(block, _SAMPLE_QUERIES)
-    with closing(search.queries.chunks(sample, layout.batch_rows)) as chunks:
-        queries = next(chunks)
-    trial, took = search.begin_pass(queries), [math.inf]
+def _search_seconds(search: NeighborSearch, layout: Layout, block: int) -> float:
+    """Tell how long one query takes to search the base, searched for among others.
+
+    A pair costs what filtering costs, which a search for one neighbor shows, and what
+    entering the k nearest costs: of n rows in no order the last does so in k / n cases.
+    """
+    with closing(
+        search.queries.chunks(min(block, _SAMPLE_QUERIES), layout.batch_rows)
+    ) as c:
+        queries = next(c)
+    trial = search.begin_pass(queries)
+    begun, of_last, seen = _try(search, layout, trial, _SEARCH_SECONDS)
+    rest = (search.base.rows_at_most or 0) - seen
+    if seen == 0 or rest <= 0:
+        return begun / len(queries.rows)
+    nearest = search.begin_pass(queries, k=1)
+    _, filtering, _ = _try(search, layout, nearest, _FILTER_SECONDS)
+    filtering = min(filtering, of_last)
+    entering = (of_last - filtering) * seen * math.log1p(rest / seen)
+    return begun / len(queries.rows) + filtering * rest + entering
+
+
+def _try(
+    search: NeighborSearch, layout: Layout, trial: NeighborPass, seconds: float
+) -> tuple[float, float, int]:
+    """Search some rows: seconds, those of a pair of the last block, and how many rows."""
+    begun, of_pair, seen = 0.0, 0.0, 0
     with closing(search.base.chunks(layout.push_rows, layout.batch_rows)) as blocks:
         for rows in blocks:
             start = time.perf_counter()
             trial.push(rows, None)
-            took.append((time.perf_counter() - start) / len(rows.rows))
-            if sum(took[1:]) * layout.push_rows > _SEARCH_SECONDS:
+            took = time.perf_counter() - start
+            begun, seen = begun + took, seen + len(rows.rows)
+            of_pair = took / (len(rows.rows) * trial.queries)
+            if begun > seconds:
                 break
-    settled = took[1 + len(took) // 2 :] or took[-1:]
-    return len(queries.rows) / (sum(settled) / len(settled))
+    return begun, of_pair, seen

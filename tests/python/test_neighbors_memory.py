@@ -1,0 +1,314 @@
+"""What a search of tables holds: cut to fit its limit, planned, and given back."""
+
+import gc
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from delta_tables import streaming, vectors_of, write_table
+from fast_lsh_ann import NeighborsPlan, create_sample_delta
+from fast_lsh_ann._streamed import blocks
+from fast_lsh_ann._streamed.costs import Layout, SearchCosts
+from fast_lsh_ann._streamed.frames import Frames
+from fast_lsh_ann._tables.embeddings import EmbeddingReader
+from fast_lsh_ann._tables.opening import open_source
+from fast_lsh_ann._tables.source import BATCH_ROWS
+from fast_lsh_ann.errors import MemoryLimitError, ParameterError
+
+MIB = 1 << 20
+
+
+def costs(**changed: int) -> SearchCosts:
+    usual = {
+        "dim": 128,
+        "k": 10,
+        "functions": 0,
+        "query_itemsize": 4,
+        "base_itemsize": 4,
+        "name_bytes": 8,
+        "threads": 2,
+    }
+    return SearchCosts(**{**usual, **changed})
+
+
+# ---- cutting ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [4 * MIB, 32 * MIB, 256 * MIB, 1024 * MIB])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"dim": 1536},
+        {"k": 1000},
+        {"functions": 20},
+        {"base_itemsize": 8, "query_itemsize": 8},
+        {"threads": 64, "dim": 16},
+    ],
+    ids=str,
+)
+def test_a_layout_holds_what_fits_and_no_less_than_it_could(
+    limit: int, changed: dict[str, int]
+) -> None:
+    try:
+        layout = Layout.within(costs(**changed), limit)
+    except MemoryLimitError:
+        least = Layout(costs(**changed), limit, 64, 64)
+        assert least.fixed_bytes + least.query_bytes(few=True) > limit
+        return
+    queries = layout.most_queries(0)
+    each = layout.query_bytes(few=layout.few(queries))
+    assert queries >= 1
+    assert layout.fixed_bytes + queries * each <= limit
+    assert layout.fixed_bytes + (queries + 1) * each > limit
+    assert layout.push_rows % layout.batch_rows == 0
+    assert layout.push_rows <= 65536
+    assert 64 <= layout.batch_rows <= BATCH_ROWS
+
+
+def test_the_least_limit_that_is_named_works_and_one_byte_less_does_not(
+    tmp_path: Path,
+) -> None:
+    table = write_table(tmp_path / "t", vectors_of(300, dim=96))
+
+    def search(limit: int) -> Any:
+        lsh = streaming(memory_limit=limit)
+        frames = lsh.nearest_neighbors_streaming(table, table, 7, exact=True)
+        return pl.concat(frames)
+
+    with pytest.raises(MemoryLimitError, match="one query") as raised:
+        search(1)
+    said = re.search(r"takes ([\d,]+) at least", str(raised.value))
+    assert said is not None
+    least = int(said[1].replace(",", ""))
+    with pytest.raises(MemoryLimitError, match=f"takes {least:,} at least"):
+        search(least - 1)
+    found = search(least)
+    assert found.equals(search(64 * MIB))
+    assert found.height == 300 * 7
+
+
+def batches_of(rows: int, ids: list[str]) -> Any:
+    frame = pl.DataFrame({"id": ids, "embedding": vectors_of(rows).tolist()})
+    source = open_source(
+        frame.with_columns(pl.col("embedding").cast(pl.List(pl.Float32)))
+    )
+    return EmbeddingReader(source, "embedding", "id").batches(100)
+
+
+def test_blocks_count_the_bytes_of_ids() -> None:
+    """Long ids make blocks smaller; every row is in one block, in order."""
+    sizes = {}
+    for length in (5, 3000):
+        layout = Layout.within(costs(dim=4, threads=1), 3 * MIB)
+        ids = [f"{number:0{length}}" for number in range(5000)]
+        found = list(blocks.query_blocks(batches_of(5000, ids), layout, None, False))
+        assert [i for block in found for i in block.ids.to_list()] == ids
+        sizes[length] = [len(block.rows) for block in found]
+        # A text is a view of 16 bytes, and itself if it is longer than 12; a number was
+        # counted, of 8.
+        named = 8 if length <= 12 else length + 8
+        each = layout.query_bytes(few=layout.few(sizes[length][0])) + named
+        assert max(sizes[length]) <= layout.room // each
+        assert sizes[length][0] > layout.room // each - 100
+    assert len(sizes[5]) < len(sizes[3000])
+    assert len(sizes[3000]) > 5
+
+
+def test_few_queries_with_long_lists_are_cut_again() -> None:
+    """So few that every thread has lists: as a whole they would not fit."""
+    layout = Layout.within(costs(dim=4, k=500, threads=8), 64 * MIB)
+    assert not layout.few(layout.most_queries(0))
+    ids = [str(number) for number in range(1900)]
+    found = list(blocks.query_blocks(batches_of(1900, ids), layout, None, False))
+    assert len(found) > 1
+    for block in found:
+        size = len(block.rows) * layout.query_bytes(few=layout.few(len(block.rows)))
+        assert size <= layout.room
+    assert sum(len(block.rows) for block in found) == 1900
+
+
+# ---- plans -----------------------------------------------------------------------------
+
+
+def test_a_plan_tells_the_passes_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = write_table(tmp_path / "b", vectors_of(20_000, dim=16))
+    asking = write_table(tmp_path / "q", vectors_of(9_000, dim=16, seed=2))
+    lsh = streaming(memory_limit="8MiB")
+    plan = lsh.plan_nearest_neighbors(asking, base, 10, exact=True)
+    assert (plan.queries, plan.rows, plan.dim, plan.k) == (9_000, 20_000, 16, 10)
+    assert sum(plan.memory.values()) <= plan.memory_limit == 8 * MIB
+    assert plan.seconds >= max(plan.read_seconds, plan.search_seconds) > 0
+    readings = []
+    chunks = EmbeddingReader.chunks
+
+    def counted(self: EmbeddingReader, *sizes: int) -> Any:
+        readings.append(sizes[0])
+        return chunks(self, *sizes)
+
+    monkeypatch.setattr(EmbeddingReader, "chunks", counted)
+    frames = lsh.nearest_neighbors_streaming(asking, base, 10, exact=True)
+    assert sum(frame.height for frame in frames) == 90_000
+    assert readings == plan.passes * [plan.rows_per_block]
+    assert plan.passes > 1
+    said = str(plan)
+    assert said.startswith("9,000 queries, 20,000 rows of dimension 16, k=10\n")
+    assert f"{plan.passes} passes over the rows, of up to" in said
+    assert "MiB of 8 (queries" in said
+    with pytest.raises(AttributeError):
+        plan.passes = 1  # type: ignore[misc]
+
+
+def test_a_plan_without_queries_has_no_passes(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t", vectors_of(50))
+    plan = streaming().plan_nearest_neighbors(table, table, 3, where_queries="id < 0")
+    assert (plan.passes, plan.dim, plan.seconds) == (0, None, 0)
+    assert str(plan) == "no queries, 50 rows: nothing is to be done"
+    assert isinstance(plan, NeighborsPlan)
+    plan = streaming().plan_nearest_neighbors(table, table, 3, where_base="id < 0")
+    assert plan.passes == 1
+
+
+def test_a_stream_is_not_planned_with(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t", vectors_of(50))
+    stream = streaming().nearest_neighbors_streaming(table, table, 1, exact=True)
+    reader = pl.read_delta(table).to_arrow().to_reader()
+    with pytest.raises(ParameterError, match="a plan reads some of it"):
+        streaming().plan_nearest_neighbors(table, reader, 3)
+    assert reader.read_all().num_rows == 50
+    stream.close()
+
+
+# ---- ends ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("tables") / "many"
+    return write_table(path, vectors_of(12 * BATCH_ROWS))
+
+
+def ours() -> list[str]:
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("fast_lsh_ann")]
+
+
+def ours_after(seconds: float = 5.0) -> list[str]:
+    deadline = time.monotonic() + seconds
+    while ours() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return ours()
+
+
+def fail(_: Any) -> None:
+    raise LookupError
+
+
+@pytest.mark.parametrize(
+    "end",
+    [Frames.close, list, id],
+    ids=["closed", "read", "dropped"],
+)
+def test_frames_leave_no_thread(many: str, end: Callable[[Any], Any]) -> None:
+    lsh = streaming(memory_limit="4MiB")
+    frames = lsh.nearest_neighbors_streaming(many, many, 2, where_queries="id < 9000")
+    assert ours() == []
+    next(frames)
+    assert ours() != []  # queries wait to be read on
+    end(frames)
+    del frames
+    gc.collect()
+    assert ours_after() == []
+
+
+def test_a_search_that_fails_leaves_no_thread(many: str, tmp_path: Path) -> None:
+    rows: Any = vectors_of(12 * BATCH_ROWS).tolist()
+    rows[9 * BATCH_ROWS] = None
+    bad = write_table(tmp_path / "bad", rows)
+    for pair in ((many, bad), (bad, many)):
+        with pytest.raises(ValueError, match=f"row {9 * BATCH_ROWS}"):
+            list(streaming().nearest_neighbors_streaming(*pair, 2))
+        assert ours_after() == []
+    with pytest.raises(LookupError):
+        streaming().nearest_neighbors_to_delta(
+            many, many, tmp_path / "out", 2, progress=lambda *_: fail(0)
+        )
+    assert ours_after() == []
+    assert not (tmp_path / "out" / "_delta_log").exists()
+
+
+# ---- memory ----------------------------------------------------------------------------
+
+HELD = """
+import sys, tempfile
+import fast_lsh_ann
+from fast_lsh_ann._tables.opening import open_source
+
+def status(key):
+    lines = open("/proc/self/status")
+    return next(int(l.split()[1]) * 1024 for l in lines if l.startswith(key + ":"))
+
+def grown(call):
+    open("/proc/self/clear_refs", "w").write("5")
+    before = status("VmRSS")
+    rows = call()
+    return rows, status("VmHWM") - before
+
+def read():
+    return sum(len(batch[0]) for batch in open_source(base).batches(["embedding"]))
+
+def search():
+    lsh = fast_lsh_ann.StreamingLSHProcessor(memory_limit=limit)
+    frames = lsh.nearest_neighbors_streaming(queries, base, k, exact=True)
+    return sum(frame.height for frame in frames)
+
+def warm(folder):
+    fast_lsh_ann.create_sample_delta(folder, 100, 4)
+    lsh = fast_lsh_ann.StreamingLSHProcessor()
+    list(lsh.nearest_neighbors_streaming(folder, folder, 1))
+
+base, queries, limit, k, what = sys.argv[1:]
+k = int(k)
+with tempfile.TemporaryDirectory() as folder:
+    warm(folder)
+print(*grown({"read": read, "search": search}[what]))
+"""
+
+
+def grown(base: Path, queries: Path, limit: str, k: int, what: str) -> tuple[int, int]:
+    """Rows that a call gave, and by how much the process grew at most."""
+    done = subprocess.run(
+        [sys.executable, "-c", HELD, str(base), str(queries), limit, str(k), what],
+        env={**os.environ, "FAST_LSH_ANN_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows, held = map(int, done.stdout.split())
+    return rows, held
+
+
+def assert_within(base: Path, queries: Path, limit: str, k: int, expected: int) -> None:
+    _, reading = grown(base, queries, limit, k, "read")
+    rows, held = grown(base, queries, limit, k, "search")
+    assert rows == expected
+    allowed = int(limit.removesuffix("MiB")) * MIB * 11 // 10 + 64 * MIB + reading
+    assert held <= allowed, f"{held / MIB:.0f} MiB; reading alone {reading / MIB:.0f}"
+
+
+def test_memory_holds_under_a_limit_far_below_the_table(tmp_path: Path) -> None:
+    """200 MB of rows under 32 MiB, and queries that take several passes."""
+    base, queries = tmp_path / "b", tmp_path / "q"
+    create_sample_delta(base, 400_000, 128)
+    create_sample_delta(queries, 2_000, 128, seed=7)
+    assert_within(base, queries, "32MiB", 300, 600_000)
