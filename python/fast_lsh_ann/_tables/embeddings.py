@@ -224,7 +224,7 @@ class EmbeddingReader:
         Errors as for :meth:`batches`; close the iterator when leaving it early.
         """
         bound = size if self.rows_at_most is None else min(size, self.rows_at_most)
-        chunk = _Gathered(bound)
+        chunk = Gathered(bound)
         with closing(self.batches()) as batches:
             for piece in chain.from_iterable(_cut(batch, size) for batch in batches):
                 chunk.append(piece)
@@ -331,7 +331,7 @@ def _cut(batch: EmbeddingBatch, size: int) -> Iterator[EmbeddingBatch]:
         start += room
 
 
-class _Gathered:
+class Gathered:
     """Consecutive pieces put together; a single one is left as it is.
 
     Parameters
@@ -351,6 +351,7 @@ class _Gathered:
         return self._used
 
     def append(self, piece: EmbeddingBatch) -> None:
+        """Add the rows that come next."""
         needed = self._used + len(piece.rows)
         if self._used == 0:
             self._place, self._rows = piece.place, piece.rows
