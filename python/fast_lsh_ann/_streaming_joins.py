@@ -349,6 +349,7 @@ InvalidVectorError, BucketRangeError
             "num_hashes_per_table": lsh.num_hashes_per_table,
             "projection": lsh.projection,
         }
-        parameters = {**request.parameters(), **({} if request.exact else model)}
+        asked = request.parameters(join.terms)
+        parameters = asked if asked["exact"] else {**asked, **model}
         told = {"operation": "similarity_join", "parameters": json.dumps(parameters)}
         return prefixed({**told, **join.tables.sources(), **join.tables.left_out()})

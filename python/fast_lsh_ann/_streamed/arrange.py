@@ -192,21 +192,13 @@ def arrange(tables: JoinTables, cost: RowCost, limit: int) -> Arrangement:
     tables.check_same_dim()
     beside = _beside(samples)
     room = limit - min(beside, limit / 2)
-    passes = ChunkSize(_PASSING_ROWS, room / _PASSING_SHARE, cost.passing)
-    found = [
-        Arrangement(
-            replace(tables, a_stays=a_stays),
-            ChunkSize(
-                most_bytes=room - _taken(passes, samples[passing]),
-                vector_bytes=cost.staying,
-            ),
-            passes,
-            samples,
-            limit,
-            beside,
-        )
-        for a_stays, passing in _orders(tables)
-    ]
+    found = []
+    for stays, passes in _orders(tables):
+        passing = _passing(cost, room, samples[passes])
+        left = room - _taken(passing, samples[passes])
+        staying = ChunkSize(most_bytes=left, vector_bytes=cost.staying)
+        turned = replace(tables, a_stays=stays == "a")
+        found.append(Arrangement(turned, staying, passing, samples, limit, beside))
     best = min(found, key=lambda one: (one.bytes_read, one.chunks))
     _require_room(best)
     return best
@@ -227,15 +219,15 @@ def _refuse_second_reading(tables: JoinTables) -> None:
         )
 
 
-def _orders(tables: JoinTables) -> list[tuple[bool, str]]:
-    """Give who may stay, whether a, and who passes then: a table read once must stay."""
+def _orders(tables: JoinTables) -> list[tuple[str, str]]:
+    """Give who may stay, and who passes then: a table that is read once must stay."""
     if tables.b is None:
-        return [(True, "a")]
+        return [("a", "a")]
     if tables.a.source.one_shot:
-        return [(True, "b")]
+        return [("a", "b")]
     if tables.b.source.one_shot:
-        return [(False, "a")]
-    return [(True, "b"), (False, "a")]
+        return [("b", "a")]
+    return [("a", "b"), ("b", "a")]
 
 
 def _beside(samples: dict[str, Sample | None]) -> float:
@@ -249,6 +241,14 @@ def _beside(samples: dict[str, Sample | None]) -> float:
     return max(0.0, working - _BESIDE_BYTES)
 
 
+def _passing(cost: RowCost, room: float, sample: Sample | None) -> ChunkSize:
+    size = ChunkSize(_PASSING_ROWS, room / _PASSING_SHARE, cost.passing)
+    if sample is None:
+        return size
+    least = _LEAST_ROWS * size.row_bytes(sample.batch)
+    return replace(size, most_bytes=max(size.most_bytes, least))
+
+
 def _taken(size: ChunkSize, sample: Sample | None) -> float:
     """Bytes that a chunk takes at most."""
     if sample is None:
@@ -257,18 +257,12 @@ def _taken(size: ChunkSize, sample: Sample | None) -> float:
 
 
 def _require_room(found: Arrangement) -> None:
-    stays, passes = (
-        None if sample is None else size.row_bytes(sample.batch)
-        for size, sample in (
-            (found.stays, found.samples[found.staying_side]),
-            (found.passes, found.samples[found.passing_side]),
-        )
-    )
-    rows = found.chunk_rows, found.piece_rows
-    if all(n is None or n >= _LEAST_ROWS for n in rows):
+    if found.chunk_rows is None or found.chunk_rows >= _LEAST_ROWS:
         return
-    share = _PASSING_SHARE / (_PASSING_SHARE - 1)
-    room = _LEAST_ROWS * max((stays or 0) * share, (passes or 0) * _PASSING_SHARE)
+    sizes = (found.stays, found.staying_side), (found.passes, found.passing_side)
+    samples = [(size, found.samples[side]) for size, side in sizes]
+    rows = (size.row_bytes(one.batch) for size, one in samples if one is not None)
+    room = _LEAST_ROWS * sum(rows)
     least = math.ceil(min(2 * room, room + found.beside)) + 1
     raise MemoryLimitError(
         f"memory_limit={found.limit} bytes has no room for {_LEAST_ROWS} rows of either "

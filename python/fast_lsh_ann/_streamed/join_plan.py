@@ -136,8 +136,8 @@ def plan_join(found: Arrangement, engine: Engine, *, mirrored: bool) -> JoinPlan
         rows_b=rows_b,
         itself=itself,
         stays=found.staying_side,
-        chunk_rows=found.chunk_rows,
-        passing_rows=found.piece_rows,
+        chunk_rows=_at_most(found.chunk_rows, _rows(found, found.staying_side)),
+        passing_rows=_at_most(found.piece_rows, _rows(found, found.passing_side)),
         passes=_whole(found.chunks),
         bytes_read=_whole(found.bytes_read),
         pairs=_pairs(compared, rows_a, rows_b, itself, mirrored),
@@ -153,6 +153,11 @@ def _rows(found: Arrangement, side: str) -> int | None:
     reader = found.tables.sides[side]
     empty = found.samples[side] is None and not reader.source.one_shot
     return 0 if empty else reader.rows_at_most
+
+
+def _at_most(rows: int | None, all_rows: int | None) -> int | None:
+    known = [n for n in (rows, all_rows) if n is not None]
+    return min(known) if known else None
 
 
 def _compare(found: Arrangement, engine: Engine) -> _Compared:

@@ -131,13 +131,13 @@ class JoinRequest:
             skip=skip,
         )
 
-    def parameters(self) -> dict[str, object]:
-        """Tell what was asked for, tables and columns apart."""
+    def parameters(self, terms: JoinTerms) -> dict[str, object]:
+        """Tell what makes a pair."""
         told: dict[str, object] = {
-            "threshold": self.threshold,
-            "exact": self.exact,
-            "min_collisions": self.min_collisions,
-            "strict": self.strict,
+            "threshold": terms.threshold,
+            "exact": terms.min_collisions == 0,
+            "min_collisions": terms.min_collisions,
+            "strict": terms.strict,
             "by": list(self.by),
         }
         return {**told, "self_pairs": self.self_pairs} if self.itself else told

@@ -28,6 +28,12 @@ class LimitedJoin:
     mirrored : bool
         Of a self-join: give all ordered pairs, (i, i) too; else left < right.
     cost : RowCost
+
+    Attributes
+    ----------
+    tables : JoinTables
+    terms : JoinTerms
+        What makes a pair.
     """
 
     def __init__(
@@ -40,6 +46,7 @@ class LimitedJoin:
         mirrored: bool,
     ) -> None:
         self.tables = tables
+        self.terms = engine.terms
         self._engine = engine
         self._limit = limit
         self._cost = cost
