@@ -15,6 +15,9 @@ from typing import Any
 
 import fast_lsh_ann
 import numpy as np
+import polars as pl
+from fast_lsh_ann._arrow import RecordBatch
+from fast_lsh_ann.tables import write_table
 from numpy.typing import NDArray
 
 Rows = NDArray[Any]
@@ -123,6 +126,17 @@ def _joined(scene: Scene) -> Any:
     output, table = scene.output(), scene.table
     scene.streaming.similarity_join_chunked_both(table, table, 4.0, output_path=output)
     return fast_lsh_ann.delta_utils.open_table(output).version()
+
+
+def _written(scene: Scene) -> Any:
+    output = scene.output().with_suffix(".parquet")
+    write_table(scene.index.nearest_neighbors(scene.queries, 5), output)
+    return pl.read_parquet(output)
+
+
+def _appended(scene: Scene) -> Any:
+    output, rows = scene.output(), RecordBatch([("embedding", scene.base)])
+    return [write_table(rows, output, mode="append", job_id=job) for job in "aab"]
 
 
 def _sketched(scene: Scene) -> Any:
@@ -236,6 +250,8 @@ SMALL: dict[str, Call] = {
     "streaming.benchmark_streaming": lambda _: sorted(
         fast_lsh_ann.streaming.benchmark_streaming(100, 4)
     ),
+    "tables.write_table": _written,
+    "tables.write_table: Delta": _appended,
     "set_threads": lambda _: fast_lsh_ann.set_threads(2),
     "simd_info": lambda _: fast_lsh_ann.simd_info().tiers,
 }
@@ -298,6 +314,12 @@ LONG: dict[str, Call] = {
     "stream: join of chunks": lambda s: s.streaming.similarity_join_chunked_both(
         s.table, s.table, 1.0
     ),
+    "write: a Parquet file": lambda s: write_table(
+        RecordBatch([("v", s.base)]), s.folder / "saved.parquet", mode="overwrite"
+    ),
+    "write: a Delta table": lambda s: write_table(
+        RecordBatch([("v", s.base)]), s.folder / "saved", mode="overwrite"
+    ),
     "Delta: sample": lambda s: fast_lsh_ann.create_sample_delta(
         s.folder / "saved", s.n, s.dim
     ),
@@ -313,6 +335,8 @@ def _parts(result: Any) -> Iterator[bytes]:
     elif hasattr(result, "__slots__") and hasattr(result, "__arrow_c_stream__"):
         for name in result.__slots__:
             yield from _parts(getattr(result, name))
+    elif isinstance(result, fast_lsh_ann.WriteReport):
+        yield repr([result.version, result.rows, result.skipped]).encode()
     elif dataclasses.is_dataclass(result) and not isinstance(result, type):
         for field in dataclasses.fields(result):
             yield from _parts(getattr(result, field.name))
