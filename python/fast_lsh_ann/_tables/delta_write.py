@@ -82,7 +82,7 @@ def write_batches(
     first = next(made)
     table = output.open()
     if table is None and output.mode == "append":
-        table = _created(output, first, metadata or {})
+        table = _created(output, first)
     if table is not None and (done := output.check_table(table, first)) is not None:
         return done
     commit = _Commit(output, table, metadata or {}, vectors)
@@ -103,9 +103,9 @@ class _Commit:
     def write(self, stream: RecordBatchStream) -> None:
         from deltalake import write_deltalake
 
-        mode = self.output.mode
+        # A new table must still be none; one that is open knows its version after.
+        mode = "error" if self.table is None else self.output.mode
         write_deltalake(
-            # A table that is open is not looked for anew, and knows its version after.
             self.output.uri if self.table is None else self.table,
             stream,
             mode=mode,
@@ -130,13 +130,20 @@ class _Commit:
             app_transactions=transactions,
         )
 
+    def may_have_lost(self, error: BaseException) -> bool:
+        """Tell whether the commit of another process may have come first."""
+        from deltalake import exceptions as known
+
+        creating = self.table is None
+        return isinstance(
+            error, known.DeltaError if creating else known.CommitFailedError
+        )
+
     def version(self) -> int:
         return 0 if self.table is None else self.table.version()
 
 
-def _created(
-    output: Output, first: ArrowBatch, metadata: Mapping[str, str]
-) -> "DeltaTable":
+def _created(output: Output, first: ArrowBatch) -> "DeltaTable":
     """Create a table without rows, or open the one that another process created."""
 
     def create() -> "DeltaTable":
@@ -146,9 +153,7 @@ def _created(
             output.uri,
             delta_schema(first[0]),
             storage_options=as_options(output.storage_options),
-            commit_properties=CommitProperties(
-                custom_metadata=dict(metadata), max_commit_retries=0
-            ),
+            commit_properties=CommitProperties(max_commit_retries=0),
         )
 
     try:
@@ -164,7 +169,8 @@ def _finish(writer: Worker[None], commit: _Commit, rows: int) -> WriteReport:
     try:
         writer.result()
     except BaseException as error:
-        if _lost_race(error) and (done := _beaten(output, commit.table)) is not None:
+        lost = commit.may_have_lost(error)
+        if lost and (done := _beaten(output, commit.table)) is not None:
             return done
         raise _write_error(error, output.uri) from error
     version = commit.version()
@@ -172,12 +178,6 @@ def _finish(writer: Worker[None], commit: _Commit, rows: int) -> WriteReport:
         "Delta table %r: %d rows in one commit, version %d", output.uri, rows, version
     )
     return output.report(version, rows)
-
-
-def _lost_race(error: BaseException) -> bool:
-    from deltalake.exceptions import CommitFailedError
-
-    return isinstance(error, CommitFailedError)
 
 
 def _beaten(output: Output, was: "DeltaTable | None") -> WriteReport | None:
