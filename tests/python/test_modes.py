@@ -1,7 +1,5 @@
 """What becomes of an output table that is there, and of work that is done twice."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from fast_lsh_ann.errors import (
     TableExistsError,
     TableSchemaError,
 )
+from processes import at_once
 
 Write = Callable[..., Any]
 
@@ -311,59 +310,15 @@ def test_a_job_id_is_a_name(table: str, tmp_path: Path) -> None:
 
 # ---- processes -------------------------------------------------------------------------
 
-PROCESS = """
-import sys
-import deltalake, polars
-from fast_lsh_ann import StreamingLSHProcessor
-table, out, mode, job, times = sys.argv[1:]
-lsh = StreamingLSHProcessor(1.0, 3, 7)
-print("ready", flush=True)
-sys.stdin.readline()
-for number in range(int(times)):
-    name = f"{job}-{number}" if job else None
-    report = lsh.transform_to_delta(table, out, mode=mode, job_id=name)
-    print(report.version, report.rows, report.skipped, flush=True)
-"""
-
-
-def at_once(tables: list[str], out: Path, mode: str, jobs: list[str], times: int) -> Any:
-    """Run processes that begin to write together; what each has printed."""
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROCESS, table, str(out), mode, job, str(times)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for table, job in zip(tables, jobs, strict=True)
-    ]
-    try:
-        for process in started:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in started:
-            assert process.stdin is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
-        printed = [process.communicate(timeout=100)[0] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-    assert [process.returncode for process in started] == [0] * len(started)
-    return [[line.split() for line in text.splitlines()] for text in printed]
-
 
 def test_eight_that_append_at_once_lose_and_double_nothing(tmp_path: Path) -> None:
     tables = [
-        write_table(
-            tmp_path / f"t{part}", vectors_of(30), ids=range(part * 30, 30 + part * 30)
-        )
+        write_table(tmp_path / f"t{part}", vectors_of(30), ids=range(part, 240, 8))
         for part in range(8)
     ]
     out = tmp_path / "out"
-    printed = at_once(tables, out, "append", [""] * 8, 3)
-    versions = sorted(int(line[0]) for lines in printed for line in lines)
+    reports = at_once(tables, out, mode="append", times=3)
+    versions = sorted(version for each in reports for version, _ in each)
     assert versions == list(range(1, 25))
     ids = pl.read_delta(str(out))["id"].value_counts().sort("id")
     assert ids["id"].to_list() == list(range(240))
@@ -375,8 +330,7 @@ def test_three_that_do_one_job_at_once_do_it_once(
     mode: str, table: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    lines = [line for (line,) in at_once([table] * 3, out, mode, ["job"] * 3, 1)]
-    written = [line for line in lines if line[2] == "False"]
-    assert len(written) == 1
-    assert {line[0] for line in lines} == {written[0][0]}
+    reports = at_once([table] * 3, out, mode=mode, job_id="job")
+    assert sorted(skipped for ((_, skipped),) in reports) == [False, True, True]
+    assert len({version for ((version, _),) in reports}) == 1
     assert sorted(pl.read_delta(str(out))["id"]) == list(range(ROWS))
