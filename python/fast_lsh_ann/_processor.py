@@ -14,10 +14,12 @@ from fast_lsh_ann._inputs import as_threshold
 from fast_lsh_ann._invalid import OnInvalid, as_skip
 from fast_lsh_ann._parameters import HasParameters
 from fast_lsh_ann._progress import Progress, Report, reporting
+from fast_lsh_ann._search import JoinTerms
 from fast_lsh_ann._streamed.join import TableJoin
 from fast_lsh_ann._streamed.memory import working_limit
 from fast_lsh_ann._streamed.neighbor_request import NeighborRequest
 from fast_lsh_ann._streamed.neighbors import NeighborSearch
+from fast_lsh_ann._streamed.residents import Engine
 from fast_lsh_ann._tables.delta import (
     Table,
     TablePath,
@@ -35,7 +37,7 @@ from fast_lsh_ann._tables.scheme import (
     HashScheme,
     prefixed,
     read_hash_scheme,
-    scheme_in,
+    scheme_to_append_to,
 )
 from fast_lsh_ann.errors import DimensionError, ParameterError
 from fast_lsh_ann.model import (
@@ -239,7 +241,7 @@ class DeltaProcessor(HasParameters):
     def _scheme_to_append(
         self, output: Output, reader: EmbeddingReader, embedding_column: str | None
     ) -> HashScheme | None:
-        """Give the scheme of the table that hashes shall be appended to, if there is one.
+        """Give the scheme of the rows that hashes shall be appended to, if there are any.
 
         Raises
         ------
@@ -251,9 +253,10 @@ class DeltaProcessor(HasParameters):
         table = output.open() if output.mode == "append" else None
         if table is None:
             return None
-        found = scheme_in(table, table.version(), output.uri)
-        mine = HashScheme.of(self._lsh, self._dim)
-        mine.require_same(found, f"the hashes in {output.uri!r}")
+        found = scheme_to_append_to(table, output.uri)
+        if found is not None:
+            mine = HashScheme.of(self._lsh, self._dim)
+            mine.require_same(found, f"the hashes in {output.uri!r}")
         nothing = self._no_hashes(reader)
         batch = next(_table_batches(nothing[0], nothing[1].rows, embedding_column))
         output.check_table(table, batch)
@@ -278,7 +281,8 @@ class DeltaProcessor(HasParameters):
         if versions == (None, None) and location(paths[0]) == location(paths[1]):
             pinned = left.source.version
         right = self._reader(paths[1], *columns, pinned, on_invalid, where[1])
-        return TableJoin(left, right, self._model, limit, chunk_size)
+        terms = JoinTerms(limit, 1, strict=False, upper=False)
+        return TableJoin(left, right, Engine(self._model, terms), chunk_size)
 
 
 def _sources(reader: EmbeddingReader) -> dict[str, str]:

@@ -19,6 +19,7 @@ from fast_lsh_ann._processor import report_rows
 from fast_lsh_ann._progress import Progress, reporting
 from fast_lsh_ann._streamed.join import TableJoin
 from fast_lsh_ann._streamed.memory import MemoryLimit, parse_memory
+from fast_lsh_ann._streaming_joins import StreamingJoins
 from fast_lsh_ann._streaming_neighbors import StreamingNeighbors
 from fast_lsh_ann._tables.delta import Table, TablePath, Version, refuse_input
 from fast_lsh_ann._tables.delta_write import write_batches
@@ -58,7 +59,7 @@ class ChunkResult:
     ids: NDArray[Any] | None = None
 
 
-class StreamingLSHProcessor(StreamingNeighbors):
+class StreamingLSHProcessor(StreamingNeighbors, StreamingJoins):
     """Locality sensitive hashing of tables that are larger than memory.
 
     Tables are read as a stream of one pinned version, with only the columns that are
@@ -96,10 +97,10 @@ class StreamingLSHProcessor(StreamingNeighbors):
     storage_options : mapping, optional
         Credentials and settings of the object store, for every table of this object.
     memory_limit : int or str, optional
-        What searches of tables may hold at a time: bytes, or a text such as "512MiB" or
-        "2GB".  Half of what is available when a call begins, limits of control groups
-        considered, if not given.  The table's reader and writer, and what the allocator
-        keeps, come on top.
+        What searches and joins of tables may hold at a time: bytes, or a text such as
+        "512MiB" or "2GB".  Half of what is available when a call begins, limits of
+        control groups considered, if not given.  The table's reader and writer, and what
+        the allocator keeps, come on top.
 
     Raises
     ------
@@ -153,14 +154,14 @@ class StreamingLSHProcessor(StreamingNeighbors):
         return self._chunk_size
 
     @property
+    def memory_limit(self) -> int | None:
+        """Bytes that a call may hold; None for half of what is available."""
+        return self._memory_limit
+
+    @property
     def dim(self) -> int | None:
         """Dimension that embeddings must have; None for that of the first row."""
         return self._dim
-
-    @property
-    def memory_limit(self) -> int | None:
-        """Bytes that searches may hold; None for half of what is available."""
-        return self._memory_limit
 
     def __repr__(self) -> str:
         parameters = super().__repr__().removesuffix(")")

@@ -390,6 +390,7 @@ class Gathered:
         return self._used
 
     def append(self, piece: EmbeddingBatch) -> None:
+        """Add the rows that come next."""
         needed = self._used + len(piece.rows)
         if self._used == 0:
             self._place, self._rows = piece.place, piece.rows
