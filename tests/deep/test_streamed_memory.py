@@ -1,4 +1,4 @@
-"""Searches of tables twenty times as large as their limit: memory, and the plan's time."""
+"""Searches of tables twenty times as large as their limit: memory, and their plans."""
 
 import sys
 import time

@@ -113,9 +113,7 @@ def test_blocks_count_the_bytes_of_ids() -> None:
         found = list(blocks.query_blocks(batches_of(5000, ids), layout, None, False))
         assert [i for block in found for i in block.ids.to_list()] == ids
         sizes[length] = [len(block.rows) for block in found]
-        # A text is a view of 16 bytes, and itself if it is longer than 12; a number was
-        # counted, of 8.
-        named = 8 if length <= 12 else length + 8
+        named = length + 8  # with a view of 16 bytes, less the number that is counted
         each = layout.query_bytes(few=layout.few(sizes[length][0])) + named
         assert max(sizes[length]) <= layout.room // each
         assert sizes[length][0] > layout.room // each - 100

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann._streamed.naming import name_frame
+from fast_lsh_ann._streamed.weights import guessed_bytes
 from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
 from fast_lsh_ann.results import Neighbors
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 # Rows of a frame; more where one query has more.
 _FRAME_ROWS = 32768
-# A text or a list is a view of 16 bytes, and these behind it, for want of better.
-_LONG_VALUE = 48
 
 
 def places_of(found: Neighbors) -> NDArray[np.int64]:
@@ -81,12 +80,4 @@ def no_answers(queries: EmbeddingReader, base: EmbeddingReader) -> "pl.DataFrame
 
 def name_bytes(base: EmbeddingReader) -> int:
     """Bytes of a row's id and columns, as far as their types tell."""
-    return sum(map(_bytes_of, name_frame("neighbor", *base.no_ids()).dtypes))
-
-
-def _bytes_of(kind: "pl.DataType") -> int:
-    import polars as pl
-
-    if kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean:
-        return 16 if kind.is_decimal() else 8
-    return _LONG_VALUE
+    return sum(map(guessed_bytes, name_frame("neighbor", *base.no_ids()).dtypes))

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterable
 
 from fast_lsh_ann._streamed.costs import Layout
+from fast_lsh_ann._streamed.weights import held_bytes
 from fast_lsh_ann._tables.embeddings import EmbeddingBatch, Gathered
 from fast_lsh_ann.errors import MemoryLimitError
 
@@ -92,7 +93,7 @@ class _Block:
 
 def named_bytes(batch: EmbeddingBatch) -> int:
     """Bytes of ids and columns, beyond the eight of a number."""
-    size = int(batch.ids.estimated_size()) + int(batch.carried.estimated_size())
+    size = held_bytes(batch.ids.to_frame()) + held_bytes(batch.carried)
     return max(0, size - 8 * len(batch.rows))
 
 

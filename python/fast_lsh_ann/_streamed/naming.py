@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann._arrow import ArrowColumn
+from fast_lsh_ann._streamed.weights import compacted, held_bytes
 from fast_lsh_ann._tables.embeddings import (
     EmbeddingBatch,
     EmbeddingReader,
@@ -123,7 +124,7 @@ class LateNames(Names):
                 end = row + len(batch[0])
                 first, last = np.searchsorted(numbers, (row, end))
                 picked.append(self._pick(batch, row, numbers[first:last]))
-                room -= int(picked[-1].estimated_size())
+                room -= held_bytes(picked[-1])
                 if room < 0:
                     return None
                 row = end
@@ -146,7 +147,7 @@ class LateNames(Names):
         rows = numbers - first_row
         ids = pl.Series(numbers) if name is None else columns[name].gather(rows)
         carried = pl.DataFrame([columns[c].gather(rows) for c in table.carried])
-        return name_frame("neighbor", ids, carried)
+        return compacted(name_frame("neighbor", ids, carried))
 
     def _check_same(self, rows: int) -> None:
         if rows < self._rows:
@@ -173,7 +174,7 @@ class KeptNames(Names):
 
     def see(self, block: EmbeddingBatch) -> None:
         self._pieces.append(name_frame("neighbor", block.ids, block.carried))
-        self._held += int(self._pieces[-1].estimated_size())
+        self._held += held_bytes(self._pieces[-1])
         if self._held > self._room:
             rows = block.rows_done
             raise MemoryLimitError(
@@ -191,7 +192,7 @@ class KeptNames(Names):
         import polars as pl
 
         chosen = pl.concat(self._pieces)[places]
-        return chosen if chosen.estimated_size() <= room else None
+        return chosen if held_bytes(chosen) <= room else None
 
 
 def name_frame(side: str, ids: "pl.Series", carried: "pl.DataFrame") -> "pl.DataFrame":
