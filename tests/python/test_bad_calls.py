@@ -219,6 +219,59 @@ def test_a_count_beyond_the_rows_is_all_of_them() -> None:
 D, S = DeltaLSHProcessor(), StreamingLSHProcessor()
 
 
+def searches(argument: str) -> list[Callable[[Any], Any]]:
+    """Every search of two tables, of a value for one argument."""
+    methods: list[Callable[..., Any]] = [
+        *(D.nearest_neighbors_delta, S.nearest_neighbors_streaming),
+        lambda q, b, k, **kw: S.nearest_neighbors_to_delta(q, b, "neighbors", k, **kw),
+        S.plan_nearest_neighbors,
+    ]
+    usual = {"queries": "t", "base": "t", "k": 1}
+    positional = tuple(usual)
+
+    def bound(method: Callable[..., Any]) -> Callable[[Any], Any]:
+        def call(value: Any) -> Any:
+            given = {**usual, argument: value}
+            first = [given.pop(name) for name in positional]
+            return method(*first, **given)
+
+        return call
+
+    return [bound(method) for method in methods]
+
+
+def search_cases() -> list[Case]:
+    wrong: list[tuple[str, Any, type[Exception], str]] = [
+        ("queries", "nothing", TABLE, "no Delta table at 'nothing'"),
+        ("base", "folder", TABLE, "no Delta table at 'folder'"),
+        ("base", 5, TYPE, "must be a str or path-like, got int"),
+        ("min_collisions", 9, VALUE, "at most the model's 5 hash tables, got 9"),
+        ("exact", "no", TYPE, "exact must be True or False, got 'no'"),
+        ("embedding_column", "vec", COLUMN, "no column 'vec'; its columns are"),
+        ("id_column", "key", COLUMN, "no column 'key'; its columns are"),
+        ("queries_embedding_column", "vec", COLUMN, "no column 'vec'; its columns"),
+        ("queries_id_column", "key", COLUMN, "no column 'key'; its columns are"),
+        ("columns", "id", TYPE, "a sequence of names, as ['country'], got str"),
+        ("columns", [1], TYPE, "a sequence of names, as ['country'], got list"),
+        ("columns", ["id"], VALUE, "two columns 'neighbor_id'; leave that one out"),
+        ("columns", ["what"], COLUMN, "no table has a column 'what': Delta table 't'"),
+        ("columns", ["embedding"], VALUE, "names the embedding column 'embedding'"),
+        ("where_queries", "what = 1", VALUE, "no condition for rows of 't'"),
+        ("where_base", 5, TYPE, "where must be a str, a condition in SQL"),
+        ("version_queries", -1, VALUE, "version must not be negative, got -1"),
+        ("version_base", 7, errors.DeltaError, "has no version 7; the newest is 0"),
+        ("on_invalid", "drop", VALUE, "on_invalid must be 'raise' or 'skip'"),
+    ]
+    return [
+        *(case for call in searches("k") for case in counts(call, "k")),
+        *(
+            bad(call, value)(error, said)
+            for argument, value, error, said in wrong
+            for call in searches(argument)
+        ),
+    ]
+
+
 def table_cases() -> list[Case]:
     join, chunked = S.similarity_join_streaming, S.similarity_join_chunked_both
     save, to_delta = D.transform_and_save, S.transform_to_delta
@@ -323,7 +376,7 @@ def table_cases() -> list[Case]:
     ]
 
 
-TABLES = table_cases()
+TABLES = [*table_cases(), *search_cases()]
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from fast_lsh_ann import NeighborsPlan, create_sample_delta
 from fast_lsh_ann._streamed import blocks
 from fast_lsh_ann._streamed.costs import Layout, SearchCosts
 from fast_lsh_ann._streamed.frames import Frames
+from fast_lsh_ann._streamed.weights import compacted, held_bytes
 from fast_lsh_ann._tables.embeddings import EmbeddingReader
 from fast_lsh_ann._tables.opening import open_source
 from fast_lsh_ann._tables.source import BATCH_ROWS
@@ -132,6 +133,25 @@ def test_few_queries_with_long_lists_are_cut_again() -> None:
         size = len(block.rows) * layout.query_bytes(few=layout.few(len(block.rows)))
         assert size <= layout.room
     assert sum(len(block.rows) for block in found) == 1900
+
+
+def test_few_texts_do_not_keep_their_batch() -> None:
+    """Views of texts, and of lists of them, would."""
+    texts = [f"{number:06}" * 500 for number in range(8192)]
+    frame = pl.DataFrame({"a": texts, "b": [[text] for text in texts], "c": range(8192)})
+    few = frame[[5, 17, 8000]]
+
+    def kept(frame: pl.DataFrame) -> int:
+        table = frame.to_arrow(compat_level=pl.CompatLevel.newest())
+        return int(table.get_total_buffer_size())
+
+    assert kept(few) > 20_000_000
+    copied = compacted(few)
+    assert copied.equals(few)
+    assert copied.schema == few.schema
+    assert kept(copied) < 50_000
+    assert held_bytes(copied.select("a")) == 3 * (3000 + 16)
+    assert held_bytes(frame.select("c")) == 8192 * 8
 
 
 # ---- plans -----------------------------------------------------------------------------
