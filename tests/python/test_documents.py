@@ -25,7 +25,7 @@ def test_the_readme_runs_from_top_to_bottom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    names = run("README.md", 6)
+    names = run("README.md", 7)
     assert 0.5 < float(str(names["recall"])) <= 1
 
 
