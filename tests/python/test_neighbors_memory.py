@@ -5,12 +5,11 @@ import os
 import re
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from delta_tables import streaming, vectors_of, write_table
@@ -18,11 +17,13 @@ from fast_lsh_ann import NeighborsPlan, create_sample_delta
 from fast_lsh_ann._streamed import blocks
 from fast_lsh_ann._streamed.costs import Layout, SearchCosts
 from fast_lsh_ann._streamed.frames import Frames
+from fast_lsh_ann._streamed.naming import RowNumbers
 from fast_lsh_ann._streamed.weights import compacted, held_bytes
 from fast_lsh_ann._tables.embeddings import EmbeddingReader
 from fast_lsh_ann._tables.opening import open_source
 from fast_lsh_ann._tables.source import BATCH_ROWS
 from fast_lsh_ann.errors import MemoryLimitError, ParameterError
+from test_streaming_ends import readers, readers_after
 
 MIB = 1 << 20
 
@@ -135,6 +136,24 @@ def test_few_queries_with_long_lists_are_cut_again() -> None:
     assert sum(len(block.rows) for block in found) == 1900
 
 
+def test_rows_left_out_are_told_by_their_runs() -> None:
+    """Sixteen bytes a run, however many rows come before, between and after."""
+    rows: Any = vectors_of(1000).tolist()
+    for number in (0, 1, 500, 501, 502, 999):
+        rows[number] = None
+    kept = [number for number in range(1000) if rows[number] is not None]
+    frame = pl.DataFrame({"embedding": pl.Series(rows, dtype=pl.List(pl.Float32))})
+    source = open_source(frame)
+    reader = EmbeddingReader(source, "embedding", None, skip=True)
+    numbers = RowNumbers()
+    for block in reader.batches(100):
+        numbers.see(block)
+    assert numbers.held == 2 * 16
+    places = np.arange(len(kept))
+    assert numbers.numbers(places).tolist() == kept
+    assert numbers.numbers(places[490:]).tolist() == kept[490:]
+
+
 def test_few_texts_do_not_keep_their_batch() -> None:
     """Views of texts, and of lists of them, would."""
     texts = [f"{number:06}" * 500 for number in range(8192)]
@@ -216,18 +235,6 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_table(path, vectors_of(12 * BATCH_ROWS))
 
 
-def ours() -> list[str]:
-    names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if name.startswith("fast_lsh_ann")]
-
-
-def ours_after(seconds: float = 5.0) -> list[str]:
-    deadline = time.monotonic() + seconds
-    while ours() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return ours()
-
-
 def fail(_: Any) -> None:
     raise LookupError
 
@@ -240,13 +247,13 @@ def fail(_: Any) -> None:
 def test_frames_leave_no_thread(many: str, end: Callable[[Any], Any]) -> None:
     lsh = streaming(memory_limit="4MiB")
     frames = lsh.nearest_neighbors_streaming(many, many, 2, where_queries="id < 9000")
-    assert ours() == []
+    assert readers() == []
     next(frames)
-    assert ours() != []  # queries wait to be read on
+    assert readers() != []  # queries wait to be read on
     end(frames)
     del frames
     gc.collect()
-    assert ours_after() == []
+    assert readers_after() == []
 
 
 def test_a_search_that_fails_leaves_no_thread(many: str, tmp_path: Path) -> None:
@@ -256,12 +263,12 @@ def test_a_search_that_fails_leaves_no_thread(many: str, tmp_path: Path) -> None
     for pair in ((many, bad), (bad, many)):
         with pytest.raises(ValueError, match=f"row {9 * BATCH_ROWS}"):
             list(streaming().nearest_neighbors_streaming(*pair, 2))
-        assert ours_after() == []
+        assert readers_after() == []
     with pytest.raises(LookupError):
-        streaming().nearest_neighbors_to_delta(
+        streaming(memory_limit="4MiB").nearest_neighbors_to_delta(
             many, many, tmp_path / "out", 2, progress=lambda *_: fail(0)
         )
-    assert ours_after() == []
+    assert readers_after() == []
     assert not (tmp_path / "out" / "_delta_log").exists()
 
 

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pytest
 from delta_tables import processor, streaming, vectors_of, write_table
 from fast_lsh_ann import WriteReport, _core, exact_nearest_neighbors
+from fast_lsh_ann._streamed import neighbor_request
 from fast_lsh_ann._tables.embeddings import EmbeddingReader
+from fast_lsh_ann._tables.opening import open_source
 from fast_lsh_ann.errors import (
     ArrowError,
     BucketRangeError,
@@ -223,6 +225,18 @@ def test_names_that_do_not_fit_are_looked_up_for_fewer_queries(
         )
 
 
+def test_a_text_that_was_found_does_not_keep_its_batch(tmp_path: Path) -> None:
+    texts = [f"{number:05}" + 20_000 * "." for number in range(300)]
+    base = write_table(tmp_path / "b", BASE[:300], text=texts)
+    frame = processor().nearest_neighbors_delta(
+        base, base, 1, exact=True, columns=["text"], where_queries="id = 7"
+    )
+    assert frame["neighbor_text"].to_list() == [texts[7]]
+    table = frame.to_arrow(compat_level=pl.CompatLevel.newest())
+    kept = table.column("neighbor_text").combine_chunks().get_total_buffer_size()
+    assert kept < 200_000
+
+
 def test_conditions_choose_rows_and_numbers_count_those(tables: tuple[str, str]) -> None:
     where: dict[str, Any] = {
         "where_queries": "country <> 'b'",
@@ -260,15 +274,15 @@ def test_a_table_searched_for_its_own_rows_is_read_at_one_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = write_table(tmp_path / "t", BASE[:50])
-    opened = EmbeddingReader.__init__
     count = itertools.count()
 
-    def growing(self: EmbeddingReader, *args: Any, **kw: Any) -> None:
-        opened(self, *args, **kw)
+    def growing(*args: Any, **kw: Any) -> Any:
+        source = open_source(*args, **kw)
         if next(count) == 0:
             write_table(tmp_path / "t", BASE[50:60], ids=range(50, 60))
+        return source
 
-    monkeypatch.setattr(EmbeddingReader, "__init__", growing)
+    monkeypatch.setattr(neighbor_request, "open_source", growing)
     found = processor().nearest_neighbors_delta(table, table, 60, exact=True)
     assert (found.height, next(count)) == (50 * 50, 2)
     versions: dict[str, Any] = {"version_queries": 0, "version_base": 1}
@@ -458,7 +472,7 @@ def test_frames_are_an_arrow_stream_for_others(tables: tuple[str, str]) -> None:
 
 
 def test_mistakes_are_named_with_their_table(
-    tmp_path: Path, tables: tuple[str, str]
+    tmp_path: Path, tables: tuple[str, str], passes: list[int]
 ) -> None:
     lsh = streaming()
     wide = write_table(tmp_path / "wide", vectors_of(10, dim=7))
@@ -466,6 +480,7 @@ def test_mistakes_are_named_with_their_table(
         list(lsh.nearest_neighbors_streaming(tables[0], wide, K))
     with pytest.raises(DimensionError, match=r"dim=3 was asked for"):
         list(streaming(dim=3).nearest_neighbors_streaming(*tables, K))
+    assert passes == []  # found before anything is searched
     with pytest.raises(ColumnNotFoundError, match=r"'nope': .*/q' has \['id'.*/b' has"):
         lsh.nearest_neighbors_streaming(*tables, K, columns=["country", "nope"])
     for columns in (["id"], ["country", "Country"], ["country", "country"]):
@@ -505,14 +520,19 @@ def test_a_table_that_changes_while_it_is_read_is_found_out(tmp_path: Path) -> N
         )
 
 
+@pytest.mark.parametrize("where", [None, "country <> 'x'"])
 @pytest.mark.parametrize("limit", [LITTLE, None])
 def test_progress_only_grows_and_ends_at_its_total(
-    tables: tuple[str, str], limit: Any
+    tables: tuple[str, str], limit: Any, where: str | None
 ) -> None:
     told: list[tuple[int, int]] = []
     lsh = streaming(memory_limit=limit)
     frames = lsh.nearest_neighbors_streaming(
-        *tables, K, exact=True, progress=lambda *now: told.append(now)
+        *tables,
+        K,
+        exact=True,
+        where_base=where,
+        progress=lambda *now: told.append(now),
     )
     list(frames)
     assert len(told) > 2

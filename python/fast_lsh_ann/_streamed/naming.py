@@ -35,7 +35,7 @@ class Names(ABC):
 
     @abstractmethod
     def see(self, block: EmbeddingBatch) -> None:
-        """Take note of rows as they pass, in their order, each reading anew."""
+        """Take note of rows as they pass, in their order."""
 
     @abstractmethod
     def of(self, places: NDArray[np.int64], room: int) -> "pl.DataFrame | None":
@@ -55,16 +55,11 @@ class RowNumbers(Names):
     """
 
     def __init__(self) -> None:
-        self._begin()
-
-    def _begin(self) -> None:
         self._starts: list[NDArray[np.int64]] = []
         self._ahead: list[NDArray[np.int64]] = []
         self._last = 0
 
     def see(self, block: EmbeddingBatch) -> None:
-        if block.place == 0:
-            self._begin()
         places = np.arange(block.place, block.place + len(block.numbers))
         ahead = block.numbers - places
         if ahead[-1] != self._last:
