@@ -10,6 +10,8 @@ from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._processor import DeltaProcessor
 from fast_lsh_ann._progress import Progress, reporting
 from fast_lsh_ann._tables.delta import TablePath, Version
+from fast_lsh_ann._tables.output import Mode, Output
+from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
 
 if TYPE_CHECKING:
@@ -133,14 +135,16 @@ class DeltaLSHProcessor(DeltaProcessor):
         chunk_size: int = 50000,
         *,
         version: Version = None,
+        mode: Mode = "overwrite",
+        job_id: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
-    ) -> None:
+    ) -> WriteReport:
         """Hash an embedding column into another Delta table.
 
-        The output gets the columns that :meth:`transform_delta` returns.  It is created,
-        or replaced in one commit: readers see the old table or the whole new one, and an
-        error or Ctrl-C leaves it as it was.  The commit's metadata says how the hashes
+        The output gets the columns that :meth:`transform_delta` returns.  It is written
+        in one commit: readers see the old table or the whole new one, and an error or
+        Ctrl-C leaves it as it was.  The commit's metadata says how the hashes
         were made: :func:`fast_lsh_ann.delta_utils.read_hash_scheme` reads it.
 
         Parameters
@@ -149,24 +153,40 @@ class DeltaLSHProcessor(DeltaProcessor):
             The two tables.
         embedding_column, id_column, chunk_size, version, progress
             As for :meth:`transform_delta`.
+        mode : {"overwrite", "error", "append"}
+            What to do where there is a table: replace it, refuse, or add rows to it,
+            which must have been hashed with the same parameters.
+        job_id : str, optional
+            Names the work: where the table has the rows of this job already, from a try
+            that was thought lost or from another process, nothing is computed.
         on_invalid : {"raise", "skip"}
             As for :meth:`transform_delta`.  With "skip" the input is read twice,
             since the commit tells how many rows were left out.
+
+        Returns
+        -------
+        WriteReport
 
         Raises
         ------
         ParameterError
             If the output is the input table: its embeddings would be lost.
+        TableExistsError
+            With mode "error", if there is a table.
+        TableSchemaError, SchemeMismatchError
+            With mode "append", if the table has other columns, or hashes of another
+            scheme.
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
 InvalidVectorError, BucketRangeError
             As for :meth:`transform_delta`; DeltaError also if the output cannot be
             written.
         """
+        output = Output(output_path, mode, job_id, self._storage_options)
         size = as_count(chunk_size, "chunk_size", 1)
         reader = self._reader(
             input_path, embedding_column, id_column, version, on_invalid
         )
-        self._hash_to_table(reader, output_path, size, progress)
+        return self._hash_to_table(reader, output, size, progress)
 
     def similarity_join_delta(
         self,

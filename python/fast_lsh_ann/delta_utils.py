@@ -15,12 +15,12 @@ from fast_lsh_ann._tables.delta import (
     Version,
     as_options,
     open_table,
-    require_delta,
     vector_advice,
 )
 from fast_lsh_ann._tables.delta_source import DeltaSource
 from fast_lsh_ann._tables.delta_write import VectorLayout, write_batches
 from fast_lsh_ann._tables.embeddings import EmbeddingReader, id_array
+from fast_lsh_ann._tables.output import Output
 from fast_lsh_ann._tables.scheme import HashScheme, read_hash_scheme
 from fast_lsh_ann.delta import DeltaLSHProcessor
 from fast_lsh_ann.errors import SparkVectorColumnError
@@ -253,7 +253,8 @@ def create_sample_delta(
     n_vectors = as_count(n_vectors, "n_vectors", 0, 2**63 - 1)
     dim = as_count(dim, "dim", 1, _MOST_DIM)
     seed = as_count(seed, "seed", 0, 2**63 - 1)
-    require_delta()
+    output = Output(path, "overwrite")
+    output.check()
     generator = np.random.default_rng(seed)
 
     def batches() -> Iterator[ArrowBatch]:
@@ -265,4 +266,4 @@ def create_sample_delta(
             yield batch.__arrow_c_array__()
 
     layout = VectorLayout(("id",), dim * np.dtype(np.float32).itemsize)
-    write_batches(path, batches(), vectors=layout)
+    write_batches(output, batches(), vectors=layout)

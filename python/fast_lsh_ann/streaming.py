@@ -21,7 +21,10 @@ from fast_lsh_ann._streamed.join import TableJoin
 from fast_lsh_ann._tables.delta import TablePath, Version, refuse_input
 from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann._tables.embeddings import EmbeddingReader, id_array
+from fast_lsh_ann._tables.output import Mode, Output
+from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann.delta_utils import create_sample_delta
+from fast_lsh_ann.errors import ParameterError
 from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
 
 __all__ = ["ChunkResult", "StreamingLSHProcessor", "benchmark_streaming"]
@@ -214,18 +217,20 @@ class StreamingLSHProcessor(DeltaProcessor):
         include_embeddings: bool = False,
         *,
         version: Version = None,
+        mode: Mode = "overwrite",
+        job_id: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
-    ) -> None:
+    ) -> WriteReport:
         """Hash an embedding column into another Delta table.
 
         The output gets the columns that :meth:`DeltaLSHProcessor.transform_delta`
         returns, and with `include_embeddings` the embeddings under their own name and in
         their own type.
-        It is created, or replaced in one commit: readers see the old table or the whole
-        new one, and an error or Ctrl-C leaves it as it was.  The commit's metadata says
-        how the hashes were made: :func:`fast_lsh_ann.delta_utils.read_hash_scheme` reads
-        it.  Up to three chunks are held.
+        It is written in one commit: readers see the old table or the whole new one, and
+        an error or Ctrl-C leaves it as it was.  The commit's metadata says how the hashes
+        were made: :func:`fast_lsh_ann.delta_utils.read_hash_scheme` reads it.  Up to
+        three chunks are held.
 
         Parameters
         ----------
@@ -241,24 +246,40 @@ class StreamingLSHProcessor(DeltaProcessor):
             in the order of the pinned version.
         include_embeddings : bool
             Write the embeddings too.
+        mode : {"overwrite", "error", "append"}
+            What to do where there is a table: replace it, refuse, or add rows to it,
+            which must have been hashed with the same parameters.
+        job_id : str, optional
+            Names the work: where the table has the rows of this job already, from a try
+            that was thought lost or from another process, nothing is computed.
+
+        Returns
+        -------
+        WriteReport
 
         Raises
         ------
         ParameterError
             If the output is the input table: its embeddings would be lost; or if the
             embedding column has the name of another column of the output.
+        TableExistsError
+            With mode "error", if there is a table.
+        TableSchemaError, SchemeMismatchError
+            With mode "append", if the table has other columns, or hashes of another
+            scheme.
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
 InvalidVectorError, DimensionError, BucketRangeError
             As for :meth:`transform_streaming`; DeltaError also if the output cannot be
             written.
         """
+        output = Output(output_path, mode, job_id, self._storage_options)
         embeddings = as_flag(include_embeddings, "include_embeddings")
         reader = self._reader(
             input_path, embedding_column, id_column, version, on_invalid
         )
-        self._hash_to_table(
+        return self._hash_to_table(
             reader,
-            output_path,
+            output,
             self._chunk_size,
             progress,
             embedding_column if embeddings else None,
@@ -339,9 +360,11 @@ InvalidVectorError, BucketRangeError
         *,
         version_a: Version = None,
         version_b: Version = None,
+        mode: Mode = "overwrite",
+        job_id: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
-    ) -> int | None:
+    ) -> int | WriteReport:
         """Count or write pairs of rows that share a bucket and are close.
 
         Neither table is held: one chunk of either, with 1.4 bytes a coordinate beside it.
@@ -353,9 +376,12 @@ InvalidVectorError, BucketRangeError
         path_a, path_b, threshold, embedding_column, id_column, version_a, version_b
             As for :meth:`similarity_join_streaming`.
         output_path : str or path-like, optional
-            The pairs are written here, to a table that is created, or replaced in one
-            commit, also when there are none: columns `id_a`, `id_b`, in the types of the
-            ids, and `distance`.
+            The pairs are written here in one commit, also when there are none: columns
+            `id_a`, `id_b`, in the types of the ids, and `distance`.
+        mode : {"overwrite", "error", "append"}
+            What to do where there is an output table: replace it, refuse, or add rows.
+        job_id : str, optional
+            As for :meth:`transform_to_delta`.
         on_invalid : {"raise", "skip"}
             As for :meth:`transform_streaming`, in both tables.  With "skip" and
             `output_path` both are read once more, since the commit's metadata says how
@@ -365,21 +391,25 @@ InvalidVectorError, BucketRangeError
 
         Returns
         -------
-        int or None
-            The number of pairs; None with `output_path`.
+        int or WriteReport
+            The number of pairs; with `output_path` what was written.
 
         Raises
         ------
         ParameterError
-            If `threshold` is negative or NaN, or the output is one of the inputs.
+            If `threshold` is negative or NaN, the output is one of the inputs, or there
+            is a `mode` or `job_id` without an output.
+        TableExistsError, TableSchemaError
+            As for :meth:`transform_to_delta`.
         DimensionError, TableNotFoundError, ColumnNotFoundError, \
 SparkVectorColumnError, DeltaError, InvalidVectorError, BucketRangeError
             As for :meth:`similarity_join_streaming`; DeltaError also if the output cannot
             be written.
         """
         versions = (version_a, version_b)
-        if output_path is not None:
-            refuse_input(output_path, path_a, path_b)
+        output = self._join_output(output_path, mode, job_id)
+        if output is not None:
+            refuse_input(output.path, path_a, path_b)
         join = self._join(
             (path_a, path_b),
             threshold,
@@ -389,16 +419,26 @@ SparkVectorColumnError, DeltaError, InvalidVectorError, BucketRangeError
             versions,
             on_invalid,
         )
+        if output is not None and (done := output.check(frame_batch(join.no_pairs()))):
+            return done
         with reporting(progress, "joining") as report:
-            if output_path is None:
+            if output is None:
                 return join.count(report)
             with closing(join.frames(report)) as frames:
-                write_batches(
-                    output_path,
-                    map(frame_batch, frames),
-                    metadata=join.metadata(),
-                    storage_options=self._storage_options,
+                return write_batches(
+                    output, map(frame_batch, frames), metadata=join.metadata()
                 )
+
+    def _join_output(
+        self, path: TablePath | None, mode: Mode, job_id: str | None
+    ) -> Output | None:
+        if path is not None:
+            return Output(path, mode, job_id, self._storage_options)
+        if mode != "overwrite" or job_id is not None:
+            raise ParameterError(
+                f"mode={mode!r} and job_id={job_id!r} are of an output, and there is no "
+                f"output_path: name one, or leave them out"
+            )
         return None
 
 

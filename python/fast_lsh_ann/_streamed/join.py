@@ -107,10 +107,16 @@ class TableJoin:
                     pl.Series("distance", pairs.distances),
                 )
         if none:
-            nothing = pl.Series("distance", [], dtype=pl.Float64)
-            left_ids, _ = self._left.no_ids()
-            right_ids, _ = self._right.no_ids()
-            yield _pair_frame(left_ids, right_ids, nothing)
+            yield self.no_pairs()
+
+    def no_pairs(self) -> "pl.DataFrame":
+        """Give a frame of no pairs, whose columns are those of `frames`."""
+        import polars as pl
+
+        nothing = pl.Series("distance", [], dtype=pl.Float64)
+        left_ids, _ = self._left.no_ids()
+        right_ids, _ = self._right.no_ids()
+        return _pair_frame(left_ids, right_ids, nothing)
 
     def _pairs(
         self, report: Report | None
