@@ -118,9 +118,11 @@ class DeltaProcessor(HasParameters):
         id_column: str | None,
         version: Version,
         on_invalid: OnInvalid,
+        where: str | None = None,
     ) -> EmbeddingReader:
         skip = as_skip(on_invalid)
-        source = open_source(path, version=version, storage_options=self._storage_options)
+        options = self._storage_options
+        source = open_source(path, version=version, where=where, storage_options=options)
         return EmbeddingReader(source, embedding_column, id_column, skip=skip)
 
     def _model(self, reader: EmbeddingReader) -> BucketedRandomProjectionLSHModel:
@@ -243,21 +245,24 @@ class DeltaProcessor(HasParameters):
         chunk_size: int,
         versions: tuple[Version, Version],
         on_invalid: OnInvalid,
+        where: tuple[str | None, str | None] = (None, None),
     ) -> TableJoin:
         """Open the tables of a join; one table, of no given versions, at one version."""
         limit = as_threshold(threshold)
         columns = (embedding_column, id_column)
-        left = self._reader(paths[0], *columns, versions[0], on_invalid)
+        left = self._reader(paths[0], *columns, versions[0], on_invalid, where[0])
         pinned = versions[1]
         if versions == (None, None) and location(paths[0]) == location(paths[1]):
             pinned = left.source.version
-        right = self._reader(paths[1], *columns, pinned, on_invalid)
+        right = self._reader(paths[1], *columns, pinned, on_invalid, where[1])
         return TableJoin(left, right, self._model, limit, chunk_size)
 
 
 def _sources(reader: EmbeddingReader) -> dict[str, str]:
     """Tell a commit of hashes what they are of."""
     source = {"source": reader.source.uri, "source_version": reader.source.version}
+    if reader.source.where is not None:
+        source["where"] = reader.source.where
     return prefixed({"operation": "transform", **source})
 
 

@@ -74,6 +74,7 @@ class DeltaLSHProcessor(DeltaProcessor):
         chunk_size: int = 50000,
         *,
         version: Version = None,
+        where: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> "pl.DataFrame":
@@ -92,6 +93,9 @@ class DeltaLSHProcessor(DeltaProcessor):
             Rows hashed at a time.
         version : int, str or datetime, optional
             A version number, or a moment: an aware datetime or an RFC 3339 string.
+        where : str, optional
+            A condition in SQL over the table's columns, such as ``"country = 'fr'"``:
+            rows that do not pass it are not read, and row numbers count those that do.
         on_invalid : {"raise", "skip"}
             What to do with rows that are null, hold null, NaN or infinity, or are of
             another length than the first valid row: raise, or leave them out.  How many
@@ -110,6 +114,8 @@ class DeltaLSHProcessor(DeltaProcessor):
         ------
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError
             If the table or a column is missing or cannot be read, or an id is null.
+        ParameterError
+            If `where` is no condition for the table's rows.
         InvalidVectorError
             If a row is null or of another length than the first, or holds null, NaN or
             infinity, unless such rows are skipped.
@@ -117,7 +123,9 @@ class DeltaLSHProcessor(DeltaProcessor):
             If a bucket does not fit in int64.
         """
         size = as_count(chunk_size, "chunk_size", 1)
-        reader = self._reader(path, embedding_column, id_column, version, on_invalid)
+        reader = self._reader(
+            path, embedding_column, id_column, version, on_invalid, where
+        )
         import polars as pl  # only now: opening the table says so if it is missing
 
         with (
@@ -135,6 +143,7 @@ class DeltaLSHProcessor(DeltaProcessor):
         chunk_size: int = 50000,
         *,
         version: Version = None,
+        where: str | None = None,
         mode: Mode = "overwrite",
         job_id: str | None = None,
         on_invalid: OnInvalid = "raise",
@@ -151,7 +160,7 @@ class DeltaLSHProcessor(DeltaProcessor):
         ----------
         input_path, output_path : str or path-like
             The two tables.
-        embedding_column, id_column, chunk_size, version, progress
+        embedding_column, id_column, chunk_size, version, where, progress
             As for :meth:`transform_delta`.
         mode : {"overwrite", "error", "append"}
             What to do where there is a table: replace it, refuse, or add rows to it,
@@ -170,7 +179,8 @@ class DeltaLSHProcessor(DeltaProcessor):
         Raises
         ------
         ParameterError
-            If the output is the input table: its embeddings would be lost.
+            If the output is the input table: its embeddings would be lost; or if `where`
+            is no condition for the table's rows.
         TableExistsError
             With mode "error", if there is a table.
         TableSchemaError, SchemeMismatchError
@@ -184,7 +194,7 @@ InvalidVectorError, BucketRangeError
         output = Output(output_path, mode, job_id, self._storage_options)
         size = as_count(chunk_size, "chunk_size", 1)
         reader = self._reader(
-            input_path, embedding_column, id_column, version, on_invalid
+            input_path, embedding_column, id_column, version, on_invalid, where
         )
         return self._hash_to_table(reader, output, size, progress)
 
@@ -199,6 +209,8 @@ InvalidVectorError, BucketRangeError
         *,
         version_a: Version = None,
         version_b: Version = None,
+        where_a: str | None = None,
+        where_b: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> list[tuple[Any, Any, float]]:
@@ -221,6 +233,8 @@ InvalidVectorError, BucketRangeError
         version_a, version_b : int, str or datetime, optional
             As `version` of :meth:`transform_delta`.  Without either, a table is joined
             with itself at one version.
+        where_a, where_b : str, optional
+            As `where` of :meth:`transform_delta`, for either table.
         on_invalid : {"raise", "skip"}
             As for :meth:`transform_delta`, in both tables.
         progress : bool or callable
@@ -234,7 +248,7 @@ InvalidVectorError, BucketRangeError
         Raises
         ------
         ParameterError
-            If `threshold` is negative or NaN.
+            If `threshold` is negative or NaN, or a condition is none for its table.
         DimensionError
             If the tables differ in dimension.
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
@@ -251,6 +265,7 @@ InvalidVectorError, BucketRangeError
             size,
             versions,
             on_invalid,
+            (where_a, where_b),
         )
         with (
             reporting(progress, "joining") as report,

@@ -150,6 +150,7 @@ class StreamingLSHProcessor(DeltaProcessor):
         id_column: str | None = None,
         *,
         version: Version = None,
+        where: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> Generator[ChunkResult, None, None]:
@@ -168,6 +169,9 @@ class StreamingLSHProcessor(DeltaProcessor):
             A column of any type without nulls, whose values come with the hashes.
         version : int, str or datetime, optional
             A version number, or a moment: an aware datetime or an RFC 3339 string.
+        where : str, optional
+            A condition in SQL over the table's columns, such as ``"country = 'fr'"``:
+            rows that do not pass it are not read, and row numbers count those that do.
         on_invalid : {"raise", "skip"}
             What to do with rows that are null, hold null, NaN or infinity, or are of
             another length than the first valid row: raise, or leave them out.  How many
@@ -185,6 +189,8 @@ class StreamingLSHProcessor(DeltaProcessor):
         ------
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError
             If the table or a column is missing or cannot be read, or an id is null.
+        ParameterError
+            If `where` is no condition for the table's rows.
         InvalidVectorError
             If a row is null or of another length than the first, or holds null, NaN or
             infinity, unless such rows are skipped.
@@ -193,7 +199,9 @@ class StreamingLSHProcessor(DeltaProcessor):
         BucketRangeError
             If a bucket does not fit in int64.
         """
-        reader = self._reader(path, embedding_column, id_column, version, on_invalid)
+        reader = self._reader(
+            path, embedding_column, id_column, version, on_invalid, where
+        )
         return self._results(reader, progress)
 
     def _results(
@@ -217,6 +225,7 @@ class StreamingLSHProcessor(DeltaProcessor):
         include_embeddings: bool = False,
         *,
         version: Version = None,
+        where: str | None = None,
         mode: Mode = "overwrite",
         job_id: str | None = None,
         on_invalid: OnInvalid = "raise",
@@ -236,7 +245,7 @@ class StreamingLSHProcessor(DeltaProcessor):
         ----------
         input_path, output_path : str or path-like
             The two tables.
-        embedding_column, version, progress
+        embedding_column, version, where, progress
             As for :meth:`transform_streaming`.
         on_invalid : {"raise", "skip"}
             As for :meth:`transform_streaming`.  With "skip" the input is read twice,
@@ -260,8 +269,9 @@ class StreamingLSHProcessor(DeltaProcessor):
         Raises
         ------
         ParameterError
-            If the output is the input table: its embeddings would be lost; or if the
-            embedding column has the name of another column of the output.
+            If the output is the input table: its embeddings would be lost; if the
+            embedding column has the name of another column of the output; or if `where`
+            is no condition for the table's rows.
         TableExistsError
             With mode "error", if there is a table.
         TableSchemaError, SchemeMismatchError
@@ -275,7 +285,7 @@ InvalidVectorError, DimensionError, BucketRangeError
         output = Output(output_path, mode, job_id, self._storage_options)
         embeddings = as_flag(include_embeddings, "include_embeddings")
         reader = self._reader(
-            input_path, embedding_column, id_column, version, on_invalid
+            input_path, embedding_column, id_column, version, on_invalid, where
         )
         return self._hash_to_table(
             reader,
@@ -295,6 +305,8 @@ InvalidVectorError, DimensionError, BucketRangeError
         *,
         version_a: Version = None,
         version_b: Version = None,
+        where_a: str | None = None,
+        where_b: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> Generator[list[tuple[Any, Any, float]], None, None]:
@@ -316,6 +328,8 @@ InvalidVectorError, DimensionError, BucketRangeError
         version_a, version_b : int, str or datetime, optional
             As `version` of :meth:`transform_streaming`.  Without either, a table is
             joined with itself at one version.
+        where_a, where_b : str, optional
+            As `where` of :meth:`transform_streaming`, for either table.
         on_invalid : {"raise", "skip"}
             As for :meth:`transform_streaming`, in both tables.
         progress : bool or callable
@@ -330,7 +344,7 @@ InvalidVectorError, DimensionError, BucketRangeError
         Raises
         ------
         ParameterError
-            If `threshold` is negative or NaN.
+            If `threshold` is negative or NaN, or a condition is none for its table.
         DimensionError
             If the tables differ in dimension, or from the dimension asked for.
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
@@ -346,6 +360,7 @@ InvalidVectorError, BucketRangeError
             self._chunk_size,
             versions,
             on_invalid,
+            (where_a, where_b),
         )
         return _lists(join, progress)
 
@@ -360,6 +375,8 @@ InvalidVectorError, BucketRangeError
         *,
         version_a: Version = None,
         version_b: Version = None,
+        where_a: str | None = None,
+        where_b: str | None = None,
         mode: Mode = "overwrite",
         job_id: str | None = None,
         on_invalid: OnInvalid = "raise",
@@ -373,7 +390,8 @@ InvalidVectorError, BucketRangeError
 
         Parameters
         ----------
-        path_a, path_b, threshold, embedding_column, id_column, version_a, version_b
+        path_a, path_b, threshold, embedding_column, id_column, version_a, version_b, \
+where_a, where_b
             As for :meth:`similarity_join_streaming`.
         output_path : str or path-like, optional
             The pairs are written here in one commit, also when there are none: columns
@@ -397,8 +415,9 @@ InvalidVectorError, BucketRangeError
         Raises
         ------
         ParameterError
-            If `threshold` is negative or NaN, the output is one of the inputs, or there
-            is a `mode` or `job_id` without an output.
+            If `threshold` is negative or NaN, a condition is none for its table, the
+            output is one of the inputs, or there is a `mode` or `job_id` without an
+            output.
         TableExistsError, TableSchemaError
             As for :meth:`transform_to_delta`.
         DimensionError, TableNotFoundError, ColumnNotFoundError, \
@@ -418,6 +437,7 @@ SparkVectorColumnError, DeltaError, InvalidVectorError, BucketRangeError
             self._chunk_size,
             versions,
             on_invalid,
+            (where_a, where_b),
         )
         if output is not None and (done := output.check(frame_batch(join.no_pairs()))):
             return done

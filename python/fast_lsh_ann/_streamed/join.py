@@ -75,9 +75,13 @@ class TableJoin:
                     report(done, max(done, self._left.rows_at_most or 0))
 
     def metadata(self) -> dict[str, str]:
-        """Tell a commit of the pairs how many rows of each table were left out."""
-        left, right = self._left.count_skipped(), self._right.count_skipped()
-        return prefixed({"skipped_rows_a": left, "skipped_rows_b": right})
+        """Tell a commit of the pairs which rows of each table were left out."""
+        told: dict[str, object] = {}
+        for side, reader in (("a", self._left), ("b", self._right)):
+            told[f"skipped_rows_{side}"] = reader.count_skipped()
+            if reader.source.where is not None:
+                told[f"where_{side}"] = reader.source.where
+        return prefixed(told)
 
     def count(self, report: Report | None) -> int:
         """Count the pairs; a chunk of either table is held."""
