@@ -67,7 +67,9 @@ def _section(name: str, command: argparse.ArgumentParser) -> str:
             if group.description:
                 lines += [group.description, ""]
         lines += ["| | |", "| --- | --- |"]
-        lines += [f"| {_names(action)} | {_help(command, action)} |" for action in actions]
+        lines += [
+            f"| {_names(action)} | {_help(command, action)} |" for action in actions
+        ]
         lines += [""]
     return "\n".join(lines)
 

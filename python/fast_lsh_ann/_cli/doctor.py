@@ -67,7 +67,11 @@ def _run(arguments: Namespace) -> int:
 
 
 def _findings() -> Iterator[Finding]:
-    yield "package", None, f"fast_lsh_ann {_core.__version__} in {Path(__file__).parents[1]}"
+    yield (
+        "package",
+        None,
+        f"fast_lsh_ann {_core.__version__} in {Path(__file__).parents[1]}",
+    )
     yield "python", None, f"{platform.python_version()}, NumPy {np.__version__}"
     for name, value in sorted(os.environ.items()):
         if name.startswith("FAST_LSH_ANN_"):
@@ -136,7 +140,9 @@ def _check_search() -> str:
 
 def _check_memory() -> str:
     free = available_memory()
-    text = f"{memory_text(free)} available; limit of streamed calls {memory_text(free // 2)}"
+    text = (
+        f"{memory_text(free)} available; limit of streamed calls {memory_text(free // 2)}"
+    )
     _require(free >= _LOW_MEMORY, f"{text}: too little for most tables")
     return text
 

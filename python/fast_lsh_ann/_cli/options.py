@@ -138,7 +138,9 @@ def storage_options(arguments: Namespace) -> dict[str, str] | None:
     for text in arguments.storage_options:
         key, equals, value = text.partition("=")
         if not (key and equals):
-            raise ParameterError(f"--storage-option {text!r} is not of the form KEY=VALUE")
+            raise ParameterError(
+                f"--storage-option {text!r} is not of the form KEY=VALUE"
+            )
         options[key] = value
     return options or None
 
