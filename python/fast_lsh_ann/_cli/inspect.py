@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
         _run,
         help="show what a table is: columns, rows, version, how its hashes were made",
         description="Show what a table is, from its metadata and its first rows: where\n"
-        "its vectors are, their dimension, and, of a table of hashes, how they were made.",
+        "its vectors are, their dimension, and how the hashes of a table were made.",
         epilog=TABLES,
     )
     parser.add_argument("table", metavar="TABLE", help="the table")

@@ -33,9 +33,9 @@ def add(commands: Commands) -> None:
         _run,
         help="find all pairs of rows within a distance",
         description="Find all pairs of a row of A and a row of B, or of two rows of A,\n"
-        "whose distance is at most the threshold.  Both tables may be larger than memory.\n"
-        "The result has a row for each pair: id_a, id_b, distance (Euclidean), and the\n"
-        "columns asked for.",
+        "whose distance is at most D.  Both tables may be larger than memory.  The result\n"
+        "has a row for each pair: id_a, id_b, distance (Euclidean), and the columns\n"
+        "asked for.",
         epilog=TABLES,
     )
     parser.add_argument("a", metavar="A", help="a table")

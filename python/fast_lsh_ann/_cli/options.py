@@ -84,8 +84,8 @@ def add_reading(parser: argparse.ArgumentParser, *sides: str) -> Any:
         "--on-invalid",
         choices=("raise", "skip"),
         default="raise",
-        help="rows that are null, not finite, or of another length: an error, or left out "
-        "(default: %(default)s)",
+        help="rows that are null, not finite, or of another length: an error, or left "
+        "out (default: %(default)s)",
     )
     add_storage(group)
     return group

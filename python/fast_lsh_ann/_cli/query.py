@@ -46,8 +46,8 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--columns",
         metavar="NAMES",
-        help="columns to carry along, comma-separated: query_NAME and neighbor_NAME, from "
-        "whichever table has them",
+        help="columns to carry along, comma-separated: query_NAME and neighbor_NAME, "
+        "from whichever table has them",
     )
     add_dry_run(parser)
     add_candidates(parser)
