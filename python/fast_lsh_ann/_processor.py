@@ -16,6 +16,7 @@ from fast_lsh_ann._parameters import HasParameters
 from fast_lsh_ann._progress import Progress, Report, reporting
 from fast_lsh_ann._streamed.join import TableJoin
 from fast_lsh_ann._tables.delta import (
+    Table,
     TablePath,
     Version,
     as_options,
@@ -113,7 +114,7 @@ class DeltaProcessor(HasParameters):
 
     def _reader(
         self,
-        path: TablePath,
+        path: Table,
         embedding_column: str,
         id_column: str | None,
         version: Version,
@@ -238,7 +239,7 @@ class DeltaProcessor(HasParameters):
 
     def _join(
         self,
-        paths: tuple[TablePath, TablePath],
+        paths: tuple[Table, Table],
         threshold: float,
         embedding_column: str,
         id_column: str | None,

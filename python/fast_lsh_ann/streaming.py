@@ -19,7 +19,7 @@ from fast_lsh_ann._processor import DeltaProcessor, report_rows
 from fast_lsh_ann._progress import Progress, reporting
 from fast_lsh_ann._streamed.frames import Frames
 from fast_lsh_ann._streamed.join import TableJoin
-from fast_lsh_ann._tables.delta import TablePath, Version, refuse_input
+from fast_lsh_ann._tables.delta import Table, TablePath, Version, refuse_input
 from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann._tables.embeddings import EmbeddingReader, id_array
 from fast_lsh_ann._tables.output import Mode, Output
@@ -61,12 +61,22 @@ class ChunkResult:
 
 
 class StreamingLSHProcessor(DeltaProcessor):
-    """Locality sensitive hashing of Delta tables that are larger than memory.
+    """Locality sensitive hashing of tables that are larger than memory.
 
     Tables are read as a stream of one pinned version, with only the columns that are
     needed, and worked on in chunks of exactly `chunk_size` rows, the last one shorter.
     Besides what each method says, reading takes some batches of 8,192 rows, and a group
     of rows as the table's file has them; writing takes such a group for each processor.
+
+    Tables to be read are Delta tables, Parquet files (one, a folder's, a pattern's, with
+    columns from folders called ``name=value``), Arrow IPC files and streams, ``.npy``
+    files, whose only column is the embedding, or objects that hand over an Arrow C
+    stream, as tables of polars, DuckDB and pyarrow do.  Of an object store only the first
+    two.  Rows of Parquet files come in the order of the paths.  Only Delta tables have a
+    version; all else must stay as it is while it is read.  Conditions (`where`) are in
+    DataFusion's SQL for Delta tables and in polars' for others.  Where the embedding is
+    the only column, the usual `id_column` of "id" means row numbers.  Tables that are
+    written are Delta tables.
 
     Iterators read ahead in a thread of their own.  When they are closed, dropped or
     interrupted it ends by itself; ``contextlib.closing`` does that at a known point.
@@ -149,7 +159,7 @@ class StreamingLSHProcessor(DeltaProcessor):
 
     def transform_streaming(
         self,
-        path: TablePath,
+        path: Table,
         embedding_column: str = "embedding",
         id_column: str | None = None,
         *,
@@ -165,7 +175,7 @@ class StreamingLSHProcessor(DeltaProcessor):
 
         Parameters
         ----------
-        path : str or path-like
+        path : str, path-like or object
             The table.
         embedding_column : str
             A column of arrays of floats or integers, or of Spark ML vectors.
@@ -280,7 +290,7 @@ InvalidVectorError, DimensionError, BucketRangeError, ParameterError
 
     def transform_to_delta(
         self,
-        input_path: TablePath,
+        input_path: Table,
         output_path: TablePath,
         embedding_column: str = "embedding",
         id_column: str | None = "id",
@@ -305,8 +315,10 @@ InvalidVectorError, DimensionError, BucketRangeError, ParameterError
 
         Parameters
         ----------
-        input_path, output_path : str or path-like
-            The two tables.
+        input_path : str, path-like or object
+            The table to hash.
+        output_path : str or path-like
+            The Delta table to write.
         embedding_column, version, where, progress
             As for :meth:`transform_streaming`.
         on_invalid : {"raise", "skip"}
@@ -359,8 +371,8 @@ InvalidVectorError, DimensionError, BucketRangeError
 
     def similarity_join_streaming(
         self,
-        path_a: TablePath,
-        path_b: TablePath,
+        path_a: Table,
+        path_b: Table,
         threshold: float,
         embedding_column: str = "embedding",
         id_column: str | None = "id",
@@ -380,8 +392,8 @@ InvalidVectorError, DimensionError, BucketRangeError
 
         Parameters
         ----------
-        path_a, path_b : str or path-like
-            The two tables; the same path joins a table with itself: all ordered pairs,
+        path_a, path_b : str, path-like or object
+            The two tables; the same one joins a table with itself: all ordered pairs,
             every row with itself too.
         threshold : float
             The largest distance of a pair.
@@ -428,8 +440,8 @@ InvalidVectorError, BucketRangeError
 
     def similarity_join_chunked_both(
         self,
-        path_a: TablePath,
-        path_b: TablePath,
+        path_a: Table,
+        path_b: Table,
         threshold: float,
         embedding_column: str = "embedding",
         id_column: str | None = "id",
