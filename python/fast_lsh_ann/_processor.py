@@ -14,7 +14,9 @@ from fast_lsh_ann._inputs import as_threshold
 from fast_lsh_ann._invalid import OnInvalid, as_skip
 from fast_lsh_ann._parameters import HasParameters
 from fast_lsh_ann._progress import Progress, Report, reporting
+from fast_lsh_ann._search import JoinTerms
 from fast_lsh_ann._streamed.join import TableJoin
+from fast_lsh_ann._streamed.residents import Engine
 from fast_lsh_ann._tables.delta import (
     Table,
     TablePath,
@@ -256,7 +258,8 @@ class DeltaProcessor(HasParameters):
         if versions == (None, None) and location(paths[0]) == location(paths[1]):
             pinned = left.source.version
         right = self._reader(paths[1], *columns, pinned, on_invalid, where[1])
-        return TableJoin(left, right, self._model, limit, chunk_size)
+        terms = JoinTerms(limit, 1, strict=False, upper=False)
+        return TableJoin(left, right, Engine(self._model, terms), chunk_size)
 
 
 def _sources(reader: EmbeddingReader) -> dict[str, str]:

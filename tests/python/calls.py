@@ -81,6 +81,12 @@ class Scene:
         return fast_lsh_ann.StreamingLSHProcessor(2.0, 5, 42, chunk_size=self.n // 7)
 
     @cached_property
+    def limited(self) -> fast_lsh_ann.StreamingLSHProcessor:
+        """One whose joins take a few chunks."""
+        limit = self.n * (4 * self.dim + 100) // 2
+        return fast_lsh_ann.StreamingLSHProcessor(2.0, 5, 42, memory_limit=limit)
+
+    @cached_property
     def table(self) -> Path:
         path = self.folder / f"table-{self.n}-{self.dim}"
         if not path.exists():
@@ -123,6 +129,19 @@ def _joined(scene: Scene) -> Any:
     output, table = scene.output(), scene.table
     scene.streaming.similarity_join_chunked_both(table, table, 4.0, output_path=output)
     return fast_lsh_ann.delta_utils.open_table(output).version()
+
+
+def _limited(scene: Scene) -> Any:
+    output, table = scene.output(), scene.table
+    report = scene.limited.similarity_join_to_delta(table, None, output, 4.0)
+    return report.version, report.rows
+
+
+def _planned(scene: Scene) -> Any:
+    plan = scene.limited.plan_similarity_join(scene.table, None, 4.0)
+    assert plan.passes is not None
+    assert plan.passes > 1
+    return plan.pairs, plan.bytes_read
 
 
 def _sketched(scene: Scene) -> Any:
@@ -233,6 +252,14 @@ SMALL: dict[str, Call] = {
         s.streaming.similarity_join_chunked_both(s.table, s.table, 4.0)
     ),
     "StreamingLSHProcessor.similarity_join_chunked_both: saved": _joined,
+    "StreamingLSHProcessor.similarity_join_to_delta": _limited,
+    "StreamingLSHProcessor.plan_similarity_join": _planned,
+    "StreamingLSHProcessor.similarity_join_frames": lambda s: (
+        s.limited.similarity_join_frames(s.table, None, 4.0)
+    ),
+    "StreamingLSHProcessor.similarity_join_frames: keys": lambda s: (
+        s.limited.similarity_join_frames(s.table, None, np.inf, by=["id"])
+    ),
     "streaming.benchmark_streaming": lambda _: sorted(
         fast_lsh_ann.streaming.benchmark_streaming(100, 4)
     ),
@@ -297,6 +324,15 @@ LONG: dict[str, Call] = {
     ),
     "stream: join of chunks": lambda s: s.streaming.similarity_join_chunked_both(
         s.table, s.table, 1.0
+    ),
+    "stream: limited join": lambda s: sum(
+        map(len, s.limited.similarity_join_frames(s.table, s.table, 1.0))
+    ),
+    "stream: limited join by keys": lambda s: sum(
+        map(len, s.limited.similarity_join_frames(s.table, None, 1.0, by=["id"]))
+    ),
+    "stream: limited join to a table": lambda s: s.limited.similarity_join_to_delta(
+        s.table, None, s.folder / "saved", 0.0, mode="overwrite"
     ),
     "Delta: sample": lambda s: fast_lsh_ann.create_sample_delta(
         s.folder / "saved", s.n, s.dim

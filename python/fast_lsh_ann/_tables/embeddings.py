@@ -227,7 +227,7 @@ class EmbeddingReader:
 
         Errors as for :meth:`batches`; close the iterator when leaving it early.
         """
-        chunk = _Gathered(min(size, self.rows_at_most or 0), size)
+        chunk = Gathered(min(size, self.rows_at_most or 0), size)
         with closing(self.batches()) as batches:
             for piece in chain.from_iterable(_cut(batch, size) for batch in batches):
                 chunk.append(piece)
@@ -335,7 +335,7 @@ def _cut(batch: EmbeddingBatch, size: int) -> Iterator[EmbeddingBatch]:
         start += room
 
 
-class _Gathered:
+class Gathered:
     """Consecutive pieces put together; a single one is left as it is.
 
     Parameters
@@ -358,6 +358,7 @@ class _Gathered:
         return self._used
 
     def append(self, piece: EmbeddingBatch) -> None:
+        """Add the rows that come next."""
         needed = self._used + len(piece.rows)
         if self._used == 0:
             self._place, self._rows = piece.place, piece.rows
