@@ -15,6 +15,7 @@ from typing import Any
 
 import fast_lsh_ann
 import numpy as np
+import polars
 from numpy.typing import NDArray
 
 Rows = NDArray[Any]
@@ -87,6 +88,11 @@ class Scene:
         return fast_lsh_ann.StreamingLSHProcessor(2.0, 5, 42, memory_limit=limit)
 
     @cached_property
+    def narrow(self) -> fast_lsh_ann.StreamingLSHProcessor:
+        """One that holds a part of the table's rows only."""
+        return fast_lsh_ann.StreamingLSHProcessor(2.0, 5, 42, memory_limit="32MiB")
+
+    @cached_property
     def table(self) -> Path:
         path = self.folder / f"table-{self.n}-{self.dim}"
         if not path.exists():
@@ -142,6 +148,18 @@ def _planned(scene: Scene) -> Any:
     assert plan.passes is not None
     assert plan.passes > 1
     return plan.pairs, plan.bytes_read
+
+
+def _neighbors_saved(scene: Scene) -> Any:
+    output = scene.output()
+    search = scene.streaming.nearest_neighbors_to_delta
+    report = search(scene.table, scene.table, output, 3)
+    return report.version, report.rows, polars.read_delta(str(output))
+
+
+def _neighbors_planned(scene: Scene) -> Any:
+    plan = scene.streaming.plan_nearest_neighbors(scene.table, scene.table, 3)
+    return plan.passes, plan.queries, plan.rows, plan.dim
 
 
 def _sketched(scene: Scene) -> Any:
@@ -260,6 +278,14 @@ SMALL: dict[str, Call] = {
     "StreamingLSHProcessor.similarity_join_frames: keys": lambda s: (
         s.limited.similarity_join_frames(s.table, None, np.inf, by=["id"])
     ),
+    "StreamingLSHProcessor.nearest_neighbors_to_delta": _neighbors_saved,
+    "StreamingLSHProcessor.nearest_neighbors_streaming": lambda s: (
+        s.streaming.nearest_neighbors_streaming(s.table, s.table, 3)
+    ),
+    "StreamingLSHProcessor.plan_nearest_neighbors": _neighbors_planned,
+    "DeltaLSHProcessor.nearest_neighbors_delta": lambda s: (
+        s.processor.nearest_neighbors_delta(s.table, s.table, 3)
+    ),
     "streaming.benchmark_streaming": lambda _: sorted(
         fast_lsh_ann.streaming.benchmark_streaming(100, 4)
     ),
@@ -333,6 +359,22 @@ LONG: dict[str, Call] = {
     ),
     "stream: limited join to a table": lambda s: s.limited.similarity_join_to_delta(
         s.table, None, s.folder / "saved", 0.0, mode="overwrite"
+    ),
+    "stream: neighbors": lambda s: sum(
+        frame.height
+        for frame in s.streaming.nearest_neighbors_streaming(s.table, s.table, 10)
+    ),
+    "stream: neighbors in many passes": lambda s: sum(
+        frame.height
+        for frame in s.narrow.nearest_neighbors_streaming(
+            s.table, s.table, 10, exact=True
+        )
+    ),
+    "stream: neighbors to a table": lambda s: s.streaming.nearest_neighbors_to_delta(
+        s.table, s.table, s.folder / "saved", 1, exact=True, mode="overwrite"
+    ),
+    "Delta: neighbors": lambda s: s.processor.nearest_neighbors_delta(
+        s.table, s.table, 10, exact=True
     ),
     "Delta: sample": lambda s: fast_lsh_ann.create_sample_delta(
         s.folder / "saved", s.n, s.dim

@@ -16,6 +16,7 @@ HOLDERS = {  # of results: they compute nothing
     *("ChunkResult", "JoinPlan", "Neighbors", "PairFrames", "Pairs", "RadiusNeighbors"),
     *("SimdInfo", "WriteReport"),
     *("FastLSHError", "__version__", "errors"),
+    *("NeighborFrames", "NeighborsPlan", "WriteReport"),
 }
 
 

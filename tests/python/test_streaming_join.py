@@ -257,9 +257,11 @@ def test_each_table_is_read_as_often_as_said(
     begun: list[str] = []
     batches = EmbeddingReader.batches
 
-    def recorded(self: EmbeddingReader) -> Generator[EmbeddingBatch, None, None]:
+    def recorded(
+        self: EmbeddingReader, batch_rows: int
+    ) -> Generator[EmbeddingBatch, None, None]:
         begun.append(self.source.uri)
-        return batches(self)
+        return batches(self, batch_rows)
 
     monkeypatch.setattr(EmbeddingReader, "batches", recorded)
     lsh = streaming(chunk_size=20)
