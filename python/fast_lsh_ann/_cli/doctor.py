@@ -14,7 +14,8 @@ import numpy as np
 from fast_lsh_ann import _core
 from fast_lsh_ann._cli.options import Commands, Namespace, add_command
 from fast_lsh_ann._runtime import simd_info
-from fast_lsh_ann._streamed.memory import available_memory, memory_text
+from fast_lsh_ann._streamed.memory import available_memory
+from fast_lsh_ann._text import bytes_text
 from fast_lsh_ann.delta_utils import create_sample_delta, read_delta_embeddings
 from fast_lsh_ann.errors import FastLSHError
 from fast_lsh_ann.index import exact_nearest_neighbors
@@ -141,7 +142,7 @@ def _check_search() -> str:
 def _check_memory() -> str:
     free = available_memory()
     text = (
-        f"{memory_text(free)} available; limit of streamed calls {memory_text(free // 2)}"
+        f"{bytes_text(free)} available; limit of streamed calls {bytes_text(free // 2)}"
     )
     _require(free >= _LOW_MEMORY, f"{text}: too little for most tables")
     return text
@@ -150,7 +151,7 @@ def _check_memory() -> str:
 def _check_temporary() -> str:
     with tempfile.TemporaryDirectory(prefix="fast_lsh_ann_") as folder:
         free = shutil.disk_usage(folder).free
-        return f"{Path(folder).parent}, {memory_text(free)} free"
+        return f"{Path(folder).parent}, {bytes_text(free)} free"
 
 
 def _check_delta() -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import IO, TYPE_CHECKING, Any
 
 from fast_lsh_ann._cli.options import Namespace, storage_options
+from fast_lsh_ann._tables.output import file_kind
 from fast_lsh_ann.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def check_output(arguments: Namespace) -> None:
 
 def written_as_delta(arguments: Namespace) -> bool:
     """Tell whether the output is a Delta table."""
-    return arguments.output is not None and not is_file(arguments.output)
+    return arguments.output is not None and file_kind(arguments.output) is None
 
 
 def write_frames(arguments: Namespace, frames: Any) -> None:
