@@ -16,6 +16,7 @@ from fast_lsh_ann.delta_utils import (
     read_delta_embeddings,
     read_delta_embeddings_chunked,
 )
+from fast_lsh_ann.description import Description, describe
 from fast_lsh_ann.errors import FastLSHError
 from fast_lsh_ann.index import (
     LSHIndex,
@@ -37,6 +38,7 @@ __all__ = [
     "BucketedRandomProjectionLSHModel",
     "ChunkResult",
     "DeltaLSHProcessor",
+    "Description",
     "FastLSHError",
     "LSHIndex",
     "Neighbors",
@@ -46,6 +48,7 @@ __all__ = [
     "StreamingLSHProcessor",
     "__version__",
     "create_sample_delta",
+    "describe",
     "errors",
     "exact_nearest_neighbors",
     "exact_similarity_join",
