@@ -134,6 +134,14 @@ void ext_call_end(ext_call *c)
     Py_DECREF(c->owner);
 }
 
+PyObject *ext_call_result(const ext_call *c, PyObject *module, fla_status status,
+                          const fla_error *err, const char *name)
+{
+    if (status != FLA_OK || c->failed)
+        return ext_raise(module, status, err, name);
+    return Py_NewRef(Py_None);
+}
+
 /* ---- buffers ------------------------------------------------------------------- */
 
 static int refuse(Py_buffer *buffer, const char *text)

@@ -49,6 +49,10 @@ typedef struct ext_call {
 int ext_call_begin(ext_call *c, PyObject *module, PyObject *progress);
 void ext_call_end(ext_call *c); /* take the GIL back */
 
+/* None when the call went well, else NULL with its exception; name as in ext_raise. */
+PyObject *ext_call_result(const ext_call *c, PyObject *module, fla_status status,
+                          const fla_error *err, const char *name);
+
 /*
  * Borrow a 2-D float32 or float64 buffer whose last axis is contiguous.  On failure an
  * exception is set and buffer needs no release.

@@ -1,4 +1,4 @@
-/* Models, hashing and nearest neighbors. */
+/* Models, hashing and indexes. */
 #include "search.h"
 
 #include <string.h>
@@ -73,15 +73,6 @@ PyObject *ext_model_given(PyObject *module, PyObject *args)
     return capsule;
 }
 
-/* None when the call went well, else NULL with its exception. */
-static PyObject *finish_call(PyObject *module, const ext_call *c, fla_status status,
-                             const fla_error *err, const char *name)
-{
-    if (status != FLA_OK || c->failed)
-        return ext_raise(module, status, err, name);
-    return Py_NewRef(Py_None);
-}
-
 int ext_model(PyObject *object, const fla_model **model)
 {
     *model = NULL;
@@ -146,7 +137,7 @@ PyObject *ext_model_hash(PyObject *module, PyObject *args)
     const fla_status status = fla_model_hash(model, c.context, &c.call, &rows, out.buf,
                                              (size_t)out.len / 8, &err);
     ext_call_end(&c);
-    result = finish_call(module, &c, status, &err, name);
+    result = ext_call_result(&c, module, status, &err, name);
 out:
     PyBuffer_Release(&out);
 in:
@@ -171,7 +162,7 @@ PyObject *ext_rows_finite(PyObject *module, PyObject *args)
     const fla_status status =
         fla_rows_find_finite(c.context, &c.call, &rows, out.buf, (size_t)out.len, &err);
     ext_call_end(&c);
-    result = finish_call(module, &c, status, &err, NULL);
+    result = ext_call_result(&c, module, status, &err, NULL);
 out:
     PyBuffer_Release(&out);
 in:
@@ -255,147 +246,6 @@ const fla_index *ext_index(PyObject *capsule)
     return object != NULL ? object->index : NULL;
 }
 
-/* ---- nearest neighbors --------------------------------------------------------- */
-
-/* The outputs of a search and their sizes, borrowed together. */
-typedef struct neighbor_buffers {
-    Py_buffer indices, distances, counts;
-} neighbor_buffers;
-
-static int borrow_outputs(PyObject *const objects[3], size_t queries,
-                          neighbor_buffers *out)
-{
-    if (PyObject_GetBuffer(objects[0], &out->indices, PyBUF_SIMPLE) < 0)
-        return -1;
-    const size_t values = (size_t)out->indices.len / sizeof(int64_t);
-    PyBuffer_Release(&out->indices);
-    if (ext_output(objects[0], 'q', values, &out->indices) < 0)
-        return -1;
-    if (ext_output(objects[1], 'd', values, &out->distances) < 0)
-        goto indices;
-    if (ext_output(objects[2], 'q', queries, &out->counts) < 0)
-        goto distances;
-    return 0;
-distances:
-    PyBuffer_Release(&out->distances);
-indices:
-    PyBuffer_Release(&out->indices);
-    return -1;
-}
-
-static void release_outputs(neighbor_buffers *out)
-{
-    PyBuffer_Release(&out->counts);
-    PyBuffer_Release(&out->distances);
-    PyBuffer_Release(&out->indices);
-}
-
-PyObject *ext_index_neighbors(PyObject *module, PyObject *args)
-{
-    PyObject *capsule, *queries_object, *outputs[3], *progress, *result = NULL;
-    unsigned long long k, min_collisions;
-    int plan;
-    Py_buffer in;
-    neighbor_buffers out;
-    fla_search_options options;
-    fla_matrix queries;
-    fla_error err;
-    const char *name;
-    ext_call c;
-    if (!PyArg_ParseTuple(args, "OOKKiOOOOs:index_neighbors", &capsule, &queries_object,
-                          &k, &min_collisions, &plan, &outputs[0], &outputs[1],
-                          &outputs[2], &progress, &name))
-        return NULL;
-    const fla_index *index = ext_index(capsule);
-    if (index == NULL || ext_rows(queries_object, 0, &in, &queries) < 0)
-        return NULL;
-    if (borrow_outputs(outputs, queries.rows, &out) < 0)
-        goto in;
-    fla_search_options_init(&options);
-    options.min_collisions = min_collisions;
-    options.plan = (fla_plan)plan;
-    if (ext_call_begin(&c, module, progress) < 0)
-        goto out;
-    const fla_status status = fla_nearest_neighbors(
-        index, c.context, &c.call, &queries, (size_t)k, &options, out.indices.buf,
-        out.distances.buf, (size_t)out.distances.len / 8, out.counts.buf, &err);
-    ext_call_end(&c);
-    result = finish_call(module, &c, status, &err, name);
-out:
-    release_outputs(&out);
-in:
-    PyBuffer_Release(&in);
-    return result;
-}
-
-static fla_status search_rows(fla_context *context, const fla_call *call,
-                              const fla_model *model, const fla_matrix *rows,
-                              const fla_matrix *queries, size_t k,
-                              const fla_search_options *options, neighbor_buffers *out,
-                              fla_error *err)
-{
-    fla_knn *knn;
-    const size_t width = k < rows->rows ? k : rows->rows;
-    if ((size_t)out->distances.len / sizeof(double) != queries->rows * width) {
-        PyOS_snprintf(err->message, sizeof err->message,
-                      "the outputs must have %zu x %zu elements", queries->rows, width);
-        return FLA_ERR_SHAPE;
-    }
-    fla_status status =
-        fla_knn_create(context, call, model, queries, k, options, &knn, err);
-    if (status != FLA_OK)
-        return status;
-    status = fla_knn_push(knn, call, rows, err);
-    if (status == FLA_OK)
-        status = fla_knn_finish(knn, call, width, out->indices.buf, out->distances.buf,
-                                out->counts.buf, err);
-    fla_knn_free(knn);
-    return status;
-}
-
-PyObject *ext_rows_neighbors(PyObject *module, PyObject *args)
-{
-    PyObject *model_object, *rows_object, *queries_object, *outputs[3], *progress;
-    PyObject *result = NULL;
-    unsigned long long k, min_collisions;
-    Py_buffer in_rows, in_queries;
-    neighbor_buffers out;
-    fla_search_options options;
-    fla_matrix rows, queries;
-    const fla_model *model;
-    const char *rows_name, *queries_name;
-    fla_error err = {.row = -1, .column = -1};
-    ext_call c;
-    if (!PyArg_ParseTuple(args, "OOOKKOOOO(ss):rows_neighbors", &model_object,
-                          &rows_object, &queries_object, &k, &min_collisions, &outputs[0],
-                          &outputs[1], &outputs[2], &progress, &rows_name,
-                          &queries_name) ||
-        ext_model(model_object, &model) < 0)
-        return NULL;
-    if (ext_rows(rows_object, 0, &in_rows, &rows) < 0)
-        return NULL;
-    if (ext_rows(queries_object, 0, &in_queries, &queries) < 0)
-        goto rows;
-    if (borrow_outputs(outputs, queries.rows, &out) < 0)
-        goto queries;
-    fla_search_options_init(&options);
-    options.min_collisions = min_collisions;
-    if (ext_call_begin(&c, module, progress) < 0)
-        goto outputs;
-    const fla_status status = search_rows(c.context, &c.call, model, &rows, &queries,
-                                          (size_t)k, &options, &out, &err);
-    ext_call_end(&c);
-    const bool of_rows = err.argument != NULL && strcmp(err.argument, "rows") == 0;
-    result = finish_call(module, &c, status, &err, of_rows ? rows_name : queries_name);
-outputs:
-    release_outputs(&out);
-queries:
-    PyBuffer_Release(&in_queries);
-rows:
-    PyBuffer_Release(&in_rows);
-    return result;
-}
-
 PyObject *ext_index_measure(PyObject *module, PyObject *capsule)
 {
     fla_index_memory memory = {.struct_size = sizeof memory};
@@ -434,7 +284,7 @@ PyObject *ext_index_explain(PyObject *module, PyObject *args)
         fla_index_explain(index, c.context, (size_t)n_queries, &options, &why, &err);
     ext_call_end(&c);
     if (status != FLA_OK)
-        return finish_call(module, &c, status, &err, NULL);
+        return ext_call_result(&c, module, status, &err, NULL);
     return Py_BuildValue(
         "idKKdd", (int)why.plan, why.candidate_share, (unsigned long long)why.short_form,
         (unsigned long long)why.row_bytes, why.dense_seconds, why.bucket_seconds);

@@ -13,6 +13,7 @@ class _Capsule(Protocol): ...
 Model: TypeAlias = _Capsule
 Index: TypeAlias = _Capsule
 Join: TypeAlias = _Capsule
+Knn: TypeAlias = _Capsule
 Sketch: TypeAlias = _Capsule
 StreamReader: TypeAlias = _Capsule
 ArrowSchema: TypeAlias = _Capsule  # PyCapsule "arrow_schema"
@@ -154,6 +155,33 @@ def rows_neighbors(
     names: tuple[str, str],
     /,
 ) -> None: ...  # one pass over rows that are not kept as an index
+
+# The same for rows that come in blocks, in any order: `knn_new`, `knn_push` each block,
+# `knn_finish`.  A search keeps its queries, and after `knn_push` no rows; one call at a
+# time may use it; failed or finished it refuses both with RuntimeError.
+def knn_new(
+    model: Model | None,
+    queries: Any,
+    k: int,
+    min_collisions: int,
+    plan: int,
+    name: str,
+    /,
+) -> Knn: ...
+def knn_push(
+    knn: Knn, rows: Any, first_row: int, progress: Progress, name: str, /
+) -> None: ...
+
+# width: columns of indices and distances, at least min(k, rows pushed)
+def knn_finish(
+    knn: Knn,
+    width: int,
+    indices: Any,
+    distances: Any,
+    counts: Any,
+    progress: Progress,
+    /,
+) -> None: ...
 
 # ---- count-min sketches ----------------------------------------------------------------
 # The pairs of two sides, or of the left one with itself, as of index_pairs; the names of

@@ -25,7 +25,14 @@ from fast_lsh_ann._tables.delta import (
 from fast_lsh_ann._tables.delta_write import VectorLayout, write_batches
 from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
 from fast_lsh_ann._tables.opening import open_source
-from fast_lsh_ann._tables.scheme import HashScheme, prefixed, read_hash_scheme
+from fast_lsh_ann._tables.output import Output
+from fast_lsh_ann._tables.report import WriteReport
+from fast_lsh_ann._tables.scheme import (
+    HashScheme,
+    prefixed,
+    read_hash_scheme,
+    scheme_in,
+)
 from fast_lsh_ann.errors import DimensionError, ParameterError
 from fast_lsh_ann.model import (
     BucketedRandomProjectionLSH,
@@ -111,9 +118,11 @@ class DeltaProcessor(HasParameters):
         id_column: str | None,
         version: Version,
         on_invalid: OnInvalid,
+        where: str | None = None,
     ) -> EmbeddingReader:
         skip = as_skip(on_invalid)
-        source = open_source(path, version=version, storage_options=self._storage_options)
+        options = self._storage_options
+        source = open_source(path, version=version, where=where, storage_options=options)
         return EmbeddingReader(source, embedding_column, id_column, skip=skip)
 
     def _model(self, reader: EmbeddingReader) -> BucketedRandomProjectionLSHModel:
@@ -151,24 +160,28 @@ class DeltaProcessor(HasParameters):
                 yield _hash_frame(hashes, chunk.ids), chunk
                 report_rows(report, chunk, reader)
         if reader.dim is None:
-            nothing = reader.no_rows(1)
-            no_hashes = self._lsh.create_model(1).transform(nothing.rows)
-            yield _hash_frame(no_hashes, nothing.ids), nothing
+            yield self._no_hashes(reader)
+
+    def _no_hashes(
+        self, reader: EmbeddingReader
+    ) -> tuple["pl.DataFrame", EmbeddingBatch]:
+        nothing = reader.no_rows(1)
+        no_hashes = self._lsh.create_model(1).transform(nothing.rows)
+        return _hash_frame(no_hashes, nothing.ids), nothing
 
     def _hash_to_table(
         self,
         reader: EmbeddingReader,
-        output_path: TablePath,
+        output: Output,
         chunk_size: int,
         progress: Progress,
         embedding_column: str | None = None,
-    ) -> None:
-        """Replace a table by the hashes of another, in one commit.
+    ) -> WriteReport:
+        """Write the hashes of a table into another, in one commit.
 
         The embeddings come along under a name, if one is given.
         """
-        refuse_input(output_path, reader.source.uri)
-        skipped = reader.count_skipped()
+        refuse_input(output.path, reader.source.uri)
         shape = self._lsh.create_model(1)._hash_shape
         plain = [*_hash_names(shape), "id"]
         if embedding_column is not None and embedding_column.lower() in plain:
@@ -176,6 +189,10 @@ class DeltaProcessor(HasParameters):
                 f"the embedding column {embedding_column!r} has the name of a column of "
                 f"hashes or ids in the output; rename it, or leave the embeddings out"
             )
+        if (done := output.check()) is not None:
+            return done
+        appended = self._scheme_to_append(output, reader, embedding_column)
+        skipped = reader.count_skipped()
         with (
             reporting(progress, "hashing") as report,
             closing(self._hash_frames(reader, chunk_size, report)) as frames,
@@ -185,19 +202,39 @@ class DeltaProcessor(HasParameters):
                 for frame, chunk in frames
             )
             first = next(batches)  # from here on the dimension is known
+            scheme = HashScheme.of(self._lsh, reader.dim, skipped)
+            if appended is not None:
+                scheme.require_same(appended, f"the hashes in {output.uri!r}")
             width = (reader.dim or 1) * reader.dtype.itemsize
-            write_batches(
-                output_path,
+            return write_batches(
+                output,
                 chain([first], batches),
-                metadata=self._metadata(reader, skipped),
+                metadata={**scheme.metadata(), **_sources(reader)},
                 vectors=VectorLayout(plain, width) if embedding_column else None,
-                storage_options=self._storage_options,
             )
 
-    def _metadata(self, reader: EmbeddingReader, skipped: int) -> dict[str, str]:
-        scheme = HashScheme.of(self._lsh, reader.dim, skipped)
-        source = {"source": reader.source.uri, "source_version": reader.source.version}
-        return {**scheme.metadata(), **prefixed(source)}
+    def _scheme_to_append(
+        self, output: Output, reader: EmbeddingReader, embedding_column: str | None
+    ) -> HashScheme | None:
+        """Give the scheme of the table that hashes shall be appended to, if there is one.
+
+        Raises
+        ------
+        SchemeMismatchError, DeltaError
+            If its rows were hashed otherwise, or it does not say how.
+        TableSchemaError
+            If its columns are others.
+        """
+        table = output.open() if output.mode == "append" else None
+        if table is None:
+            return None
+        found = scheme_in(table, table.version(), output.uri)
+        mine = HashScheme.of(self._lsh, self._dim)
+        mine.require_same(found, f"the hashes in {output.uri!r}")
+        nothing = self._no_hashes(reader)
+        batch = next(_table_batches(nothing[0], nothing[1].rows, embedding_column))
+        output.check_table(table, batch)
+        return found
 
     def _join(
         self,
@@ -208,16 +245,25 @@ class DeltaProcessor(HasParameters):
         chunk_size: int,
         versions: tuple[Version, Version],
         on_invalid: OnInvalid,
+        where: tuple[str | None, str | None] = (None, None),
     ) -> TableJoin:
         """Open the tables of a join; one table, of no given versions, at one version."""
         limit = as_threshold(threshold)
         columns = (embedding_column, id_column)
-        left = self._reader(paths[0], *columns, versions[0], on_invalid)
+        left = self._reader(paths[0], *columns, versions[0], on_invalid, where[0])
         pinned = versions[1]
         if versions == (None, None) and location(paths[0]) == location(paths[1]):
             pinned = left.source.version
-        right = self._reader(paths[1], *columns, pinned, on_invalid)
+        right = self._reader(paths[1], *columns, pinned, on_invalid, where[1])
         return TableJoin(left, right, self._model, limit, chunk_size)
+
+
+def _sources(reader: EmbeddingReader) -> dict[str, str]:
+    """Tell a commit of hashes what they are of."""
+    source = {"source": reader.source.uri, "source_version": reader.source.version}
+    if reader.source.where is not None:
+        source["where"] = reader.source.where
+    return prefixed({"operation": "transform", **source})
 
 
 def _hash_names(shape: tuple[int, ...]) -> list[str]:

@@ -32,6 +32,7 @@ __all__ = [
     "TableError",
     "TableExistsError",
     "TableNotFoundError",
+    "TableSchemaError",
 ]
 
 
@@ -118,6 +119,10 @@ class TableNotFoundError(TableError, FileNotFoundError):
 
 class TableExistsError(TableError, FileExistsError):
     """There is a table at the path, and ``mode="error"`` does not touch it."""
+
+
+class TableSchemaError(TableError, ValueError):
+    """Rows to be appended have other columns than the table; the message says which."""
 
 
 class ColumnNotFoundError(TableError, LookupError):

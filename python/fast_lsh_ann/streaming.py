@@ -21,7 +21,10 @@ from fast_lsh_ann._streamed.join import TableJoin
 from fast_lsh_ann._tables.delta import TablePath, Version, refuse_input
 from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann._tables.embeddings import EmbeddingReader, id_array
+from fast_lsh_ann._tables.output import Mode, Output
+from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann.delta_utils import create_sample_delta
+from fast_lsh_ann.errors import ParameterError
 from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
 
 __all__ = ["ChunkResult", "StreamingLSHProcessor", "benchmark_streaming"]
@@ -147,6 +150,7 @@ class StreamingLSHProcessor(DeltaProcessor):
         id_column: str | None = None,
         *,
         version: Version = None,
+        where: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> Generator[ChunkResult, None, None]:
@@ -165,6 +169,9 @@ class StreamingLSHProcessor(DeltaProcessor):
             A column of any type without nulls, whose values come with the hashes.
         version : int, str or datetime, optional
             A version number, or a moment: an aware datetime or an RFC 3339 string.
+        where : str, optional
+            A condition in SQL over the table's columns, such as ``"country = 'fr'"``:
+            rows that do not pass it are not read, and row numbers count those that do.
         on_invalid : {"raise", "skip"}
             What to do with rows that are null, hold null, NaN or infinity, or are of
             another length than the first valid row: raise, or leave them out.  How many
@@ -182,6 +189,8 @@ class StreamingLSHProcessor(DeltaProcessor):
         ------
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError
             If the table or a column is missing or cannot be read, or an id is null.
+        ParameterError
+            If `where` is no condition for the table's rows.
         InvalidVectorError
             If a row is null or of another length than the first, or holds null, NaN or
             infinity, unless such rows are skipped.
@@ -190,7 +199,9 @@ class StreamingLSHProcessor(DeltaProcessor):
         BucketRangeError
             If a bucket does not fit in int64.
         """
-        reader = self._reader(path, embedding_column, id_column, version, on_invalid)
+        reader = self._reader(
+            path, embedding_column, id_column, version, on_invalid, where
+        )
         return self._results(reader, progress)
 
     def _results(
@@ -214,24 +225,27 @@ class StreamingLSHProcessor(DeltaProcessor):
         include_embeddings: bool = False,
         *,
         version: Version = None,
+        where: str | None = None,
+        mode: Mode = "overwrite",
+        job_id: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
-    ) -> None:
+    ) -> WriteReport:
         """Hash an embedding column into another Delta table.
 
         The output gets the columns that :meth:`DeltaLSHProcessor.transform_delta`
         returns, and with `include_embeddings` the embeddings under their own name and in
         their own type.
-        It is created, or replaced in one commit: readers see the old table or the whole
-        new one, and an error or Ctrl-C leaves it as it was.  The commit's metadata says
-        how the hashes were made: :func:`fast_lsh_ann.delta_utils.read_hash_scheme` reads
-        it.  Up to three chunks are held.
+        It is written in one commit: readers see the old table or the whole new one, and
+        an error or Ctrl-C leaves it as it was.  The commit's metadata says how the hashes
+        were made: :func:`fast_lsh_ann.delta_utils.read_hash_scheme` reads it.  Up to
+        three chunks are held.
 
         Parameters
         ----------
         input_path, output_path : str or path-like
             The two tables.
-        embedding_column, version, progress
+        embedding_column, version, where, progress
             As for :meth:`transform_streaming`.
         on_invalid : {"raise", "skip"}
             As for :meth:`transform_streaming`.  With "skip" the input is read twice,
@@ -241,24 +255,41 @@ class StreamingLSHProcessor(DeltaProcessor):
             in the order of the pinned version.
         include_embeddings : bool
             Write the embeddings too.
+        mode : {"overwrite", "error", "append"}
+            What to do where there is a table: replace it, refuse, or add rows to it,
+            which must have been hashed with the same parameters.
+        job_id : str, optional
+            Names the work: where the table has the rows of this job already, from a try
+            that was thought lost or from another process, nothing is computed.
+
+        Returns
+        -------
+        WriteReport
 
         Raises
         ------
         ParameterError
-            If the output is the input table: its embeddings would be lost; or if the
-            embedding column has the name of another column of the output.
+            If the output is the input table: its embeddings would be lost; if the
+            embedding column has the name of another column of the output; or if `where`
+            is no condition for the table's rows.
+        TableExistsError
+            With mode "error", if there is a table.
+        TableSchemaError, SchemeMismatchError
+            With mode "append", if the table has other columns, or hashes of another
+            scheme.
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
 InvalidVectorError, DimensionError, BucketRangeError
             As for :meth:`transform_streaming`; DeltaError also if the output cannot be
             written.
         """
+        output = Output(output_path, mode, job_id, self._storage_options)
         embeddings = as_flag(include_embeddings, "include_embeddings")
         reader = self._reader(
-            input_path, embedding_column, id_column, version, on_invalid
+            input_path, embedding_column, id_column, version, on_invalid, where
         )
-        self._hash_to_table(
+        return self._hash_to_table(
             reader,
-            output_path,
+            output,
             self._chunk_size,
             progress,
             embedding_column if embeddings else None,
@@ -274,6 +305,8 @@ InvalidVectorError, DimensionError, BucketRangeError
         *,
         version_a: Version = None,
         version_b: Version = None,
+        where_a: str | None = None,
+        where_b: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> Generator[list[tuple[Any, Any, float]], None, None]:
@@ -295,6 +328,8 @@ InvalidVectorError, DimensionError, BucketRangeError
         version_a, version_b : int, str or datetime, optional
             As `version` of :meth:`transform_streaming`.  Without either, a table is
             joined with itself at one version.
+        where_a, where_b : str, optional
+            As `where` of :meth:`transform_streaming`, for either table.
         on_invalid : {"raise", "skip"}
             As for :meth:`transform_streaming`, in both tables.
         progress : bool or callable
@@ -309,7 +344,7 @@ InvalidVectorError, DimensionError, BucketRangeError
         Raises
         ------
         ParameterError
-            If `threshold` is negative or NaN.
+            If `threshold` is negative or NaN, or a condition is none for its table.
         DimensionError
             If the tables differ in dimension, or from the dimension asked for.
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
@@ -325,6 +360,7 @@ InvalidVectorError, BucketRangeError
             self._chunk_size,
             versions,
             on_invalid,
+            (where_a, where_b),
         )
         return _lists(join, progress)
 
@@ -339,9 +375,13 @@ InvalidVectorError, BucketRangeError
         *,
         version_a: Version = None,
         version_b: Version = None,
+        where_a: str | None = None,
+        where_b: str | None = None,
+        mode: Mode = "overwrite",
+        job_id: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
-    ) -> int | None:
+    ) -> int | WriteReport:
         """Count or write pairs of rows that share a bucket and are close.
 
         Neither table is held: one chunk of either, with 1.4 bytes a coordinate beside it.
@@ -350,12 +390,16 @@ InvalidVectorError, BucketRangeError
 
         Parameters
         ----------
-        path_a, path_b, threshold, embedding_column, id_column, version_a, version_b
+        path_a, path_b, threshold, embedding_column, id_column, version_a, version_b, \
+where_a, where_b
             As for :meth:`similarity_join_streaming`.
         output_path : str or path-like, optional
-            The pairs are written here, to a table that is created, or replaced in one
-            commit, also when there are none: columns `id_a`, `id_b`, in the types of the
-            ids, and `distance`.
+            The pairs are written here in one commit, also when there are none: columns
+            `id_a`, `id_b`, in the types of the ids, and `distance`.
+        mode : {"overwrite", "error", "append"}
+            What to do where there is an output table: replace it, refuse, or add rows.
+        job_id : str, optional
+            As for :meth:`transform_to_delta`.
         on_invalid : {"raise", "skip"}
             As for :meth:`transform_streaming`, in both tables.  With "skip" and
             `output_path` both are read once more, since the commit's metadata says how
@@ -365,21 +409,26 @@ InvalidVectorError, BucketRangeError
 
         Returns
         -------
-        int or None
-            The number of pairs; None with `output_path`.
+        int or WriteReport
+            The number of pairs; with `output_path` what was written.
 
         Raises
         ------
         ParameterError
-            If `threshold` is negative or NaN, or the output is one of the inputs.
+            If `threshold` is negative or NaN, a condition is none for its table, the
+            output is one of the inputs, or there is a `mode` or `job_id` without an
+            output.
+        TableExistsError, TableSchemaError
+            As for :meth:`transform_to_delta`.
         DimensionError, TableNotFoundError, ColumnNotFoundError, \
 SparkVectorColumnError, DeltaError, InvalidVectorError, BucketRangeError
             As for :meth:`similarity_join_streaming`; DeltaError also if the output cannot
             be written.
         """
         versions = (version_a, version_b)
-        if output_path is not None:
-            refuse_input(output_path, path_a, path_b)
+        output = self._join_output(output_path, mode, job_id)
+        if output is not None:
+            refuse_input(output.path, path_a, path_b)
         join = self._join(
             (path_a, path_b),
             threshold,
@@ -388,17 +437,28 @@ SparkVectorColumnError, DeltaError, InvalidVectorError, BucketRangeError
             self._chunk_size,
             versions,
             on_invalid,
+            (where_a, where_b),
         )
+        if output is not None and (done := output.check(frame_batch(join.no_pairs()))):
+            return done
         with reporting(progress, "joining") as report:
-            if output_path is None:
+            if output is None:
                 return join.count(report)
             with closing(join.frames(report)) as frames:
-                write_batches(
-                    output_path,
-                    map(frame_batch, frames),
-                    metadata=join.metadata(),
-                    storage_options=self._storage_options,
+                return write_batches(
+                    output, map(frame_batch, frames), metadata=join.metadata()
                 )
+
+    def _join_output(
+        self, path: TablePath | None, mode: Mode, job_id: str | None
+    ) -> Output | None:
+        if path is not None:
+            return Output(path, mode, job_id, self._storage_options)
+        if mode != "overwrite" or job_id is not None:
+            raise ParameterError(
+                f"mode={mode!r} and job_id={job_id!r} are of an output, and there is no "
+                f"output_path: name one, or leave them out"
+            )
         return None
 
 

@@ -297,7 +297,7 @@ def table_cases() -> list[Case]:
         bad(save, "t", "./t/")(VALUE, "name another path"),
         bad(save, "t", None)(TYPE, "str or path-like, got NoneType"),
         bad(save, "t", "")(VALUE, "is empty"),
-        bad(save, "t", "file")(errors.DeltaError, "the write failed: Delta table 'file'"),
+        bad(save, "t", "file")(errors.DeltaError, "'file' is a file"),
         bad(save, "t", "file/x")(errors.DeltaError, "Could not create local directory"),
         bad(to_delta, "t", "t")(VALUE, "is the input table"),
         bad(to_delta, "t", "out", include_embeddings="no")(TYPE, "True or False, got"),

@@ -18,6 +18,7 @@ from delta_tables import (
 )
 from fast_lsh_ann import (
     BucketedRandomProjectionLSH,
+    WriteReport,
     _core,
     _processor,
 )
@@ -74,7 +75,7 @@ def test_pairs_are_the_naive_programs_in_order(tmp_path: Path, size: int) -> Non
     assert lsh.similarity_join_chunked_both(table_a, table_b, THRESHOLD) == len(expected)
     out = tmp_path / "out"
     done = lsh.similarity_join_chunked_both(table_a, table_b, THRESHOLD, output_path=out)
-    assert done is None
+    assert done == WriteReport(0, len(expected), 0.0)
     assert stored_pairs(out) == expected
     assert deltalake.DeltaTable(out).version() == 0
 

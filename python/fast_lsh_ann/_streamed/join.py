@@ -75,9 +75,13 @@ class TableJoin:
                     report(done, max(done, self._left.rows_at_most or 0))
 
     def metadata(self) -> dict[str, str]:
-        """Tell a commit of the pairs how many rows of each table were left out."""
-        left, right = self._left.count_skipped(), self._right.count_skipped()
-        return prefixed({"skipped_rows_a": left, "skipped_rows_b": right})
+        """Tell a commit of the pairs which rows of each table were left out."""
+        told: dict[str, object] = {}
+        for side, reader in (("a", self._left), ("b", self._right)):
+            told[f"skipped_rows_{side}"] = reader.count_skipped()
+            if reader.source.where is not None:
+                told[f"where_{side}"] = reader.source.where
+        return prefixed(told)
 
     def count(self, report: Report | None) -> int:
         """Count the pairs; a chunk of either table is held."""
@@ -107,10 +111,16 @@ class TableJoin:
                     pl.Series("distance", pairs.distances),
                 )
         if none:
-            nothing = pl.Series("distance", [], dtype=pl.Float64)
-            left_ids, _ = self._left.no_ids()
-            right_ids, _ = self._right.no_ids()
-            yield _pair_frame(left_ids, right_ids, nothing)
+            yield self.no_pairs()
+
+    def no_pairs(self) -> "pl.DataFrame":
+        """Give a frame of no pairs, whose columns are those of `frames`."""
+        import polars as pl
+
+        nothing = pl.Series("distance", [], dtype=pl.Float64)
+        left_ids, _ = self._left.no_ids()
+        right_ids, _ = self._right.no_ids()
+        return _pair_frame(left_ids, right_ids, nothing)
 
     def _pairs(
         self, report: Report | None

@@ -8,7 +8,7 @@ import numpy as np
 from fast_lsh_ann._arrow import ArrowColumn, StreamBatches, StreamExportable
 from fast_lsh_ann._tables.delta import TablePath, Version, as_uri, call_delta
 from fast_lsh_ann._tables.delta_vectors import is_vector, open_pinned
-from fast_lsh_ann._tables.source import BATCH_ROWS, Source
+from fast_lsh_ann._tables.source import BATCH_ROWS, Source, as_condition, name_of
 from fast_lsh_ann.errors import DeltaError, InputTypeError
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class DeltaSource(Source):
     ----------
     path, version, storage_options
         As for :func:`open_table`.
+    where : str, optional
+        A condition in DataFusion's SQL, which its reader is asked for.
 
     Attributes
     ----------
@@ -48,6 +50,8 @@ class DeltaSource(Source):
     ------
     SparkVectorColumnError
         If Spark ML vectors are in an object store, or the table's log cannot be copied.
+    ParameterError
+        If `where` is no condition for the table's rows.
     """
 
     def __init__(
@@ -55,10 +59,12 @@ class DeltaSource(Source):
         path: TablePath,
         *,
         version: Version = None,
+        where: str | None = None,
         storage_options: Mapping[str, str] | None = None,
     ) -> None:
         self.uri = as_uri(path)
-        self.name = f"Delta table {self.uri!r}"
+        self.where = as_condition(where)
+        self.name = name_of("Delta table", self.uri, self.where)
         pinned = open_pinned(path, version=version, storage_options=storage_options)
         self._table = pinned.table
         self.version = pinned.version
@@ -66,6 +72,8 @@ class DeltaSource(Source):
         self.columns = [field.name for field in self._table.schema().fields]
         # Rows that deletion vectors hide are counted too.
         self.rows_at_most = call_delta(self._table.count, self.uri)
+        if self.where is not None:
+            call_delta(self._check_condition, self.uri)
 
     def embedding_dtype(self, column: str) -> np.dtype[Any]:
         """Tell what rows of a column of vectors are read as: float32 or float64."""
@@ -102,8 +110,24 @@ class DeltaSource(Source):
         from deltalake import QueryBuilder
 
         names = ", ".join('"' + c.replace('"', '""') + '"' for c in columns)
+        passing = "" if self.where is None else f" WHERE (\n{self.where}\n)"
         builder = QueryBuilder(_QUERY_SETTINGS).register("source", self._table)
-        return builder.execute(f"SELECT {names} FROM source{suffix}")
+        return builder.execute(f"SELECT {names} FROM source{passing}{suffix}")
+
+    def _check_condition(self) -> None:
+        """Plan two queries with the condition, of which nothing is read.
+
+        What leaves the parentheses of one, as "1 = 1) OR (1 = 1" does, is no expression
+        in the other.
+        """
+        from deltalake import exceptions
+
+        whole = self.columns[:1]
+        try:
+            self._query(whole)
+            self._query(whole, f" AND CASE WHEN\n{self.where}\nTHEN TRUE END")
+        except exceptions.DeltaError as error:
+            raise self.condition_error(error) from error
 
 
 def _batches(stream: StreamExportable) -> Iterator[list[ArrowColumn]]:

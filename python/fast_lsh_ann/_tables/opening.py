@@ -11,6 +11,7 @@ def open_source(
     table: TablePath,
     *,
     version: Version = None,
+    where: str | None = None,
     storage_options: Mapping[str, str] | None = None,
 ) -> Source:
     """Open a table at one version.
@@ -21,6 +22,8 @@ def open_source(
         A Delta table: a folder, or the URI of an object store.
     version, storage_options
         As for :func:`open_table`.
+    where : str, optional
+        A condition in SQL over the table's columns, for the rows to read.
 
     Raises
     ------
@@ -28,4 +31,6 @@ def open_source(
 InputTypeError, MissingDependencyError
         As :func:`open_table` raises them.
     """
-    return DeltaSource(table, version=version, storage_options=storage_options)
+    return DeltaSource(
+        table, version=version, where=where, storage_options=storage_options
+    )

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fast_lsh_ann._arrow import ArrowColumn
-from fast_lsh_ann.errors import ColumnNotFoundError, TableError
+from fast_lsh_ann.errors import (
+    ColumnNotFoundError,
+    InputTypeError,
+    ParameterError,
+    TableError,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,11 +28,13 @@ class Source(ABC):
     Attributes
     ----------
     name : str
-        What errors call it, as "Delta table 'vectors'".
+        What errors call it, as "Delta table 'vectors' where id > 3".
     uri : str
         Where it is; what metadata say of an output's source.
     version : int or None
         Of a Delta table.
+    where : str or None
+        The condition that its rows pass; row numbers count these alone.
     columns : list of str
     rows_at_most : int or None
         A bound on the rows it gives; None where reading alone tells.
@@ -38,6 +45,7 @@ class Source(ABC):
     name: str
     uri: str
     version: int | None = None
+    where: str | None = None
     columns: list[str]
     rows_at_most: int | None = None
     one_shot: bool = False
@@ -82,3 +90,39 @@ class Source(ABC):
                     f"{self.name} has no column {column!r}; "
                     f"its columns are {self.columns}"
                 )
+
+    def condition_error(self, reason: object) -> ParameterError:
+        """Make the error for a condition that makes no sense for the table."""
+        first = (str(reason).strip().splitlines() or [""])[0]
+        return ParameterError(
+            f"where={self.where!r} is no condition for rows of {self.uri!r}: {first}; "
+            f"its columns are {self.columns}"
+        )
+
+
+def as_condition(where: Any) -> str | None:
+    """Give a condition as it is.
+
+    Raises
+    ------
+    InputTypeError, ParameterError
+        If it is no text, or an empty one.
+    """
+    if where is None:
+        return None
+    if not isinstance(where, str):
+        raise InputTypeError(
+            f"where must be a str, a condition in SQL such as \"country = 'fr'\", "
+            f"got {type(where).__name__}"
+        )
+    if not where.strip() or "\0" in where:
+        raise ParameterError(
+            f"where={where!r} is no condition; pass one in SQL such as "
+            f"\"country = 'fr'\", or None for all rows"
+        )
+    return where
+
+
+def name_of(kind: str, uri: str, where: str | None) -> str:
+    """Name a table as errors do."""
+    return f"{kind} {uri!r}" if where is None else f"{kind} {uri!r} where {where}"
