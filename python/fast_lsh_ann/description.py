@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fast_lsh_ann._describe.advice import warnings_of
 from fast_lsh_ann._describe.buckets import Sizes
@@ -137,6 +137,10 @@ class Description:
     def plot(self, path: str | os.PathLike[str] | None = None) -> "Figure":
         """Draw the sizes of the buckets, and distances of neighbors and random pairs.
 
+        Over the distances the chance to be a candidate is drawn, for buckets whose
+        borders lie anywhere, and the bucket length as the distance that makes the
+        standard deviation of projections one bucket: times sqrt(dim) for unit vectors.
+
         Parameters
         ----------
         path : str or path-like, optional
@@ -168,6 +172,7 @@ def describe(
     target_recall: float = 0.95,
     embedding_column: str = "embedding",
     version: Version = None,
+    where: str | None = None,
     storage_options: Mapping[str, str] | None = None,
     sample: int = 20_000,
     progress: Progress = False,
@@ -196,6 +201,8 @@ def describe(
         A column of arrays of floats or integers, or of Spark ML vectors.
     version : int, str or datetime, optional
         A version number, or a moment: an aware datetime or an RFC 3339 string.
+    where : str, optional
+        A condition in SQL over the table's columns, for the rows to describe.
     storage_options : mapping, optional
         Credentials and settings of the object store.
     sample : int
@@ -210,8 +217,8 @@ def describe(
     Raises
     ------
     ParameterError, InputTypeError
-        If an argument is out of range or of another type, or one that is about tables
-        comes with an array.
+        If an argument is out of range or of another type, `where` is no condition, or
+        an argument about tables comes with rows in memory.
     TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError
         If the table or the column is missing or cannot be read.
     DimensionError, ArrowError
@@ -256,7 +263,9 @@ def describe(
     collisions = as_min_collisions(min_collisions, lsh.num_hash_tables)
     target = _as_target(target_recall)
     size = as_count(sample, "sample", 2)
-    reading = open_reading(table, TableTerms(embedding_column, version, storage_options))
+    reading = open_reading(
+        table, TableTerms(embedding_column, version, where, storage_options)
+    )
     given = None if bucket_length is None else lsh
     with reporting(progress, "describing") as report:
         found = survey(reading, size, given, report)
@@ -306,7 +315,7 @@ def _described(
         projection_stds=tuple(stds.tolist()),
         parameters=Parameters.of(lsh, min_collisions, given or best is not None),
         suggested=best is not None and not given,
-        buckets=_buckets(sizes, found.sizes is not None),
+        buckets=_buckets(sizes, found.valid),
         search=near.measure(model, min_collisions) if near and model else None,
         target_recall=target,
         suggestion=best,
@@ -316,11 +325,12 @@ def _described(
     return dataclasses.replace(about, warnings=warnings_of(about))
 
 
-def _buckets(sizes: Sizes | None, exact: bool) -> Buckets | None:
+def _buckets(sizes: Sizes | None, rows: int) -> Buckets | None:
+    """Describe buckets, of all of so many rows or of a sample of them."""
     if sizes is None:
         return None
-    tables = tuple(map(TableBuckets.of, sizes))
-    return Buckets(int(sizes[0].sum()), exact, tables)
+    counted = int(sizes[0].sum())
+    return Buckets(counted, counted == rows, tuple(map(TableBuckets.of, sizes)))
 
 
 def _plain(value: Any) -> Any:

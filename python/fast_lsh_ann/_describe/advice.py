@@ -14,7 +14,7 @@ _FEW_ROWS = 1000
 
 def warnings_of(about: "Description") -> tuple[str, ...]:
     """Give the warnings, the most important first."""
-    return tuple([*_about_rows(about), *_about_parameters(about), *_about_advice(about)])
+    return (*_about_rows(about), *_about_parameters(about), *_about_advice(about))
 
 
 def _about_rows(about: "Description") -> Iterator[str]:
@@ -28,7 +28,7 @@ def _about_rows(about: "Description") -> Iterator[str]:
         yield "There are no rows to describe"
     elif valid <= _FEW_ROWS:
         yield (
-            f"There are only {valid:,} rows: exact search takes no time, and shares and "
+            f"The rows are few ({valid:,}): exact search takes no time, and shares and "
             f"recalls are rough"
         )
     # More of the squared length is common to all rows than tells them apart.
@@ -42,7 +42,7 @@ def _about_rows(about: "Description") -> Iterator[str]:
 
 def _about_parameters(about: "Description") -> Iterator[str]:
     search, distances = about.search, about.distances
-    if search is None or distances is None:
+    if search is None or distances is None or about.suggested:
         return
     candidates = search.candidate_share * (about.rows - about.invalid.total - 1)
     if search.candidate_share > 0.5:
@@ -65,14 +65,18 @@ def _about_parameters(about: "Description") -> Iterator[str]:
 
 
 def _about_advice(about: "Description") -> Iterator[str]:
-    best = about.suggestion
-    if best is None and about.distances is not None:
+    best, distances = about.suggestion, about.distances
+    if distances is None:
+        return
+    if distances.random.max == 0:
+        yield "The rows of the sample are all equal: there are no neighbors to find"
+    elif best is None:
         yield (
             f"No bucket_length was found that reaches a recall of {about.target_recall} "
             f"with these hashes: use fewer hashes per table or min_collisions, or "
             f"exact=True"
         )
-    elif best is not None and best.search.plan == "dense":
+    elif best.search.plan == "dense":
         yield (
             f"A recall of {about.target_recall} takes "
             f"{percent(best.search.candidate_share)} of the rows as candidates: exact "

@@ -1,5 +1,6 @@
 """Neighbors within a sample, and how well hash functions find them."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,6 @@ from fast_lsh_ann import _core
 from fast_lsh_ann._describe.facts import Distances, Search, Spread
 from fast_lsh_ann._describe.survey import hashed, rows_hashed_at_once
 from fast_lsh_ann._inputs import PLANS
-from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._search import search_index, search_rows
 from fast_lsh_ann.model import BucketedRandomProjectionLSHModel
 
@@ -132,7 +132,7 @@ class Neighborhoods:
 def lower_bound(found: NDArray[np.bool_]) -> float:
     """Say what a recall is above with 95 % confidence; neighbors of a row go together."""
     recalls = found.mean(axis=1)
-    error = float(recalls.std()) / len(recalls) ** 0.5
+    error = float(recalls.std()) / math.sqrt(len(recalls))
     return max(0.0, float(recalls.mean()) - _NORMAL_95 * error)
 
 

@@ -3,7 +3,7 @@
 import math
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +14,22 @@ from fast_lsh_ann._describe.suggestion import candidate_chance
 from fast_lsh_ann.errors import MissingDependencyError
 
 if TYPE_CHECKING:
-    from fast_lsh_ann.description import Description
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from fast_lsh_ann.description import Description
+
 # Colours that readers who see few of them tell apart: Okabe and Ito, 2008.
 _BLUE, _ORANGE, _GREEN, _BLACK = "#0072B2", "#E69F00", "#009E73", "#000000"
-_INCHES = (11.0, 4.5)
+_INCHES = (11.0, 5.0)
 _DOTS_PER_INCH = 150
 _BINS = 60
 # Points of a curve: more are not seen.
 _POINTS = 500
 # Buckets few enough to be told apart.
 _MARKED = 60
+# Letters of a table's name that the title has room for.
+_LONGEST_NAME = 70
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +82,19 @@ def draw(
     sizes, distances = figure.subplots(1, 2)
     _draw_sizes(sizes, about, pictured)
     _draw_distances(distances, about, pictured)
-    shape = "" if about.dim is None else f" × {about.dim}"
-    figure.suptitle(f"{about.source}: {about.rows:,} rows{shape}\n{about.parameters}")
+    figure.suptitle(_title(about))
     for axes in (sizes, distances):
         axes.spines[["top", "right"]].set_visible(False)
     if path is not None:
         figure.savefig(path)
     return figure
+
+
+def _title(about: "Description") -> str:
+    source, shape = about.source, "" if about.dim is None else f" x {about.dim}"
+    if len(source) > _LONGEST_NAME:
+        source = f"...{source[-_LONGEST_NAME:]}"
+    return f"{source}: {about.rows:,} rows{shape}\n{about.parameters}"
 
 
 def _draw_sizes(axes: "Axes", about: "Description", pictured: Pictured) -> None:
@@ -94,14 +103,14 @@ def _draw_sizes(axes: "Axes", about: "Description", pictured: Pictured) -> None:
         _say_nothing(axes, "no bucket length")
         return
     tables = len(pictured.sizes)
-    few = max(table.buckets for table in about.buckets.tables) <= _MARKED
+    most = max(table.buckets for table in about.buckets.tables)
     for ranks, sizes in zip(pictured.ranks, pictured.sizes, strict=True):
         axes.plot(
             ranks,
             sizes,
             color=_BLUE,
-            alpha=max(0.15, min(0.8, 4 / tables)),
-            marker="o" if few else None,
+            alpha=max(0.3, min(0.8, 4 / tables)),
+            marker="o" if most <= _MARKED else None,
             markersize=4,
         )
     axes.lines[0].set_label(f"one of {tables} hash tables" if tables > 1 else "table")
@@ -112,10 +121,15 @@ def _draw_sizes(axes: "Axes", about: "Description", pictured: Pictured) -> None:
         linestyle=":",
         label=f"{counted}: {about.buckets.rows:,}",
     )
-    axes.set(xscale="log", yscale="log", xlabel="rank of the bucket", ylabel="rows")
-    axes.set_ylim(0.7, 3 * about.buckets.rows)
-    axes.legend(loc="lower left", frameon=False)
+    axes.set(xscale="log", yscale="log", ylabel="rows (log)")
+    axes.set_xlabel("rank of the bucket, largest first (log)")
+    axes.set_xlim(0.8, 1.25 * max(10, most))
+    axes.set_ylim(0.7, 2 * max(10, about.buckets.rows))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:,.0f}")
+        axis.set_minor_formatter("")
     axes.grid(visible=True, which="major", alpha=0.25)
+    _legend_below(axes, columns=1)
 
 
 def _draw_distances(axes: "Axes", about: "Description", pictured: Pictured) -> None:
@@ -132,14 +146,14 @@ def _draw_distances(axes: "Axes", about: "Description", pictured: Pictured) -> N
     shown.append(("random pair", pictured.random, _ORANGE))
     for label, values, colour in shown:
         share = np.full(len(values), 100 / len(values))
-        style = {"bins": bins, "weights": share, "color": colour}
+        style: dict[str, Any] = {"bins": bins, "weights": share, "color": colour}
         axes.hist(values, alpha=0.35, label=label, **style)
         axes.hist(values, histtype="step", linewidth=1.2, **style)
     axes.set(xlabel="Euclidean distance", ylabel="% of neighbors or pairs")
     axes.set_xlim(0, last)
     if about.search is not None:
         _draw_chance(axes, about, bins)
-    axes.legend(loc="upper left", frameon=False, fontsize="small")
+    _legend_below(axes, columns=2)
 
 
 def _draw_chance(axes: "Axes", about: "Description", bins: NDArray[np.float64]) -> None:
@@ -153,13 +167,19 @@ def _draw_chance(axes: "Axes", about: "Description", bins: NDArray[np.float64]) 
     right.set(ylim=(0, 105), ylabel="% that are candidates (dashed)")
     right.spines["top"].set_visible(False)
     axes.plot([], [], color=_BLACK, linestyle="--", label="chance to be a candidate")
-    scale, factor = (math.sqrt(dim), " × √dim") if lsh.projection == "spark" else (1, "")
+    scale, factor = (math.sqrt(dim), " x √dim") if lsh.projection == "spark" else (1, "")
     mark = lsh.bucket_length * scale
     label = f"bucket length{factor}: {mark:.3g}"
     if mark <= bins[-1]:
         axes.axvline(mark, color=_BLACK, linestyle=":", label=label)
     else:
         axes.plot([], [], " ", label=f"{label}, beyond")
+
+
+def _legend_below(axes: "Axes", columns: int) -> None:
+    """Put the legend where it hides nothing."""
+    place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14)}
+    axes.legend(frameon=False, fontsize="small", ncols=columns, **place)
 
 
 def _say_nothing(axes: "Axes", text: str) -> None:

@@ -26,6 +26,7 @@ class TableTerms:
 
     embedding_column: str = "embedding"
     version: Version = None
+    where: str | None = None
     storage_options: Mapping[str, str] | None = None
 
 
@@ -70,7 +71,10 @@ class TableReading:
 
     def __init__(self, table: Any, terms: TableTerms) -> None:
         source = open_source(
-            table, version=terms.version, storage_options=terms.storage_options
+            table,
+            version=terms.version,
+            where=terms.where,
+            storage_options=terms.storage_options,
         )
         self._reader = EmbeddingReader(source, terms.embedding_column, None, skip=True)
         self.name = source.name
@@ -107,7 +111,7 @@ def open_reading(table: Any, terms: TableTerms) -> Reading:
         return TableReading(table, terms)
     if terms != TableTerms():
         raise ParameterError(
-            "embedding_column, version and storage_options are about tables, got an "
-            f"array in memory ({type(table).__name__}): leave them out"
+            f"embedding_column, version, where and storage_options are about tables, "
+            f"got rows in memory ({type(table).__name__}): leave them out"
         )
     return ArrayReading(table)

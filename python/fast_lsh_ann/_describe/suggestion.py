@@ -47,7 +47,8 @@ def collision_chance(
         c = bucket_length / distances
     near = np.clip(c, 1e-9, 1e9)  # beyond it the chance is 0 and 1 to nine digits
     missed = np.sqrt(2 / np.pi) / near * -np.expm1(-near * near / 2)
-    return np.clip(_ERF(near / math.sqrt(2)) - missed, 0.0, 1.0)
+    chance: NDArray[np.float64] = np.clip(_ERF(near / math.sqrt(2)) - missed, 0.0, 1.0)
+    return chance
 
 
 def candidate_chance(
@@ -176,10 +177,10 @@ def _foretold(
     low, high = -40.0, 40.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        made = with_length(lsh, typical * 2.0**middle)
+        made = with_length(lsh, typical * math.pow(2.0, middle))
         chance = candidate_chance(distances, made, dim, min_collisions).mean()
         low, high = (low, middle) if chance >= target else (middle, high)
-    return typical * 2.0**high
+    return typical * math.pow(2.0, high)
 
 
 def _longest(near: Neighborhoods, lsh: BucketedRandomProjectionLSH) -> float:
@@ -193,7 +194,7 @@ def _longest(near: Neighborhoods, lsh: BucketedRandomProjectionLSH) -> float:
 
 
 def _step_of(length: float) -> int:
-    """Number the longest length of two digits that is not above one."""
+    """Give the number of the longest length of two digits that is not above one."""
     power = math.floor(math.log10(length))
     digits = math.floor(length / 10.0**power * 10)
     return power * _STEPS + min(max(digits, 10), 99) - 10

@@ -180,7 +180,9 @@ def projection_stds(
     width = max(longest_projection(lsh, rows) * 2.0**-30, _LEAST_WIDTH)
     model = with_length(lsh, width).create_model(rows.shape[1])
     buckets = hashed(model, rows[: rows_hashed_at_once(model)])
-    return np.sqrt(np.mean(np.var(buckets * width, axis=0), axis=1))
+    steps = (buckets - buckets[0]).astype(np.float64)  # equal rows differ by nothing
+    stds: NDArray[np.float64] = width * np.sqrt(np.var(steps, axis=0).mean(axis=1))
+    return stds
 
 
 def longest_projection(lsh: BucketedRandomProjectionLSH, rows: NDArray[Any]) -> float:

@@ -28,22 +28,25 @@ def summarize(about: "Description") -> str:
     return "\n".join(lines)
 
 
-def _line(label: str, text: str) -> str:
+def _wrapped(text: str, indent: int = 2) -> str:
+    """Break a text into lines; a path stays whole."""
     return textwrap.fill(
-        f"{label:<{_LABEL}}{text}",
+        text,
         _WIDTH,
-        subsequent_indent=" " * _LABEL,
+        subsequent_indent=" " * indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
 
 
+def _line(label: str, text: str) -> str:
+    return _wrapped(f"{label:<{_LABEL}}{text}", _LABEL)
+
+
 def _head(about: "Description") -> Iterator[str]:
     version = "" if about.version is None else f", version {about.version}"
     shape = "" if about.dim is None else f" x {about.dim}"
-    yield _line(
-        "", f"{about.source}{version}: {about.rows:,} rows{shape}, {about.dtype}"
-    )[_LABEL:]
+    yield _wrapped(f"{about.source}{version}: {about.rows:,} rows{shape}, {about.dtype}")
     yield ""
 
 
@@ -73,7 +76,7 @@ def _norms(norms: Norms) -> str:
     parts = [f"{spread.min:.3g} to {spread.max:.3g}, median {spread.p50:.3g}"]
     if norms.are_one:
         parts.append("all of unit length")
-    parts.append(f"their mean has {norms.of_mean:.3g}")
+    parts.append(f"centre {norms.of_mean:.3g} from the origin")
     if norms.zero_rows:
         parts.append(f"{norms.zero_rows:,} rows are 0")
     return "; ".join(parts)
@@ -95,16 +98,15 @@ def _parameters(about: "Description") -> Iterator[str]:
         return
     yield ""
     chosen = " (suggested)" if about.suggested else ""
-    yield _line("", f"{about.parameters}{chosen}")[_LABEL:]
+    yield _wrapped(f"{about.parameters}{chosen}")
     yield _line("buckets", _buckets(about.buckets))
     if search is None or distances is None:
         return
     yield _line("candidates", f"{percent(search.candidate_share)} of the rows")
-    yield _line(
-        "recall",
-        f"{search.recall_nearest:.3f} of the nearest, {search.recall:.3f} of the "
-        f"{distances.k} nearest neighbors",
-    )
+    recall = f"{search.recall_nearest:.3f} of nearest neighbors"
+    if distances.k > 1:
+        recall += f", {search.recall:.3f} of the {distances.k} nearest"
+    yield _line("recall", recall)
     if about.suggestion is not None and not about.suggested:
         yield _line("suggested", _suggestion(about.suggestion))
 
@@ -132,12 +134,10 @@ def _suggestion(best: Suggestion) -> str:
 def _end(about: "Description") -> Iterator[str]:
     for warning in about.warnings:
         yield ""
-        yield textwrap.fill(
-            f"! {warning}.", _WIDTH, subsequent_indent="  ", break_on_hyphens=False
-        )
+        yield _wrapped(f"! {warning}.")
     if about.distances is not None:
         yield ""
-        yield textwrap.fill(_basis(about), _WIDTH, break_on_hyphens=False)
+        yield _wrapped(_basis(about), 0)
 
 
 def _basis(about: "Description") -> str:
@@ -145,12 +145,12 @@ def _basis(about: "Description") -> str:
     valid = about.rows - about.invalid.total
     if valid == about.sample_rows:
         return (
-            f"Neighbors are those of {about.queries:,} rows among all; candidates and "
-            f"recall are theirs."
+            f"Counts, bucket sizes and norms are of all rows; neighbors are those of "
+            f"{about.queries:,} random rows among all."
         )
     exact = ", bucket sizes" if about.buckets and about.buckets.exact else ""
     return (
         f"Counts{exact} and the ends of norms are of all rows; the rest is of a random "
         f"sample of {about.sample_rows:,}, and neighbors those of {about.queries:,} rows "
-        f"within it.  In all of the table they are nearer, and recall is higher."
+        f"within it.  In all of the table they are nearer, and recall is no lower."
     )
