@@ -24,7 +24,7 @@ from fast_lsh_ann._describe.facts import (
 from fast_lsh_ann._describe.neighborhoods import Neighborhoods
 from fast_lsh_ann._describe.picture import Pictured, draw
 from fast_lsh_ann._describe.reading import Reading, TableTerms, open_reading
-from fast_lsh_ann._describe.suggestion import suggest
+from fast_lsh_ann._describe.suggestion import sharpen, suggest
 from fast_lsh_ann._describe.survey import (
     Survey,
     bucket_sizes,
@@ -89,7 +89,11 @@ class Description:
     target_recall : float
         What was asked of the suggestion.
     suggestion : Suggestion or None
-        `bucket_length` and `num_hash_tables` that reach it, and what they give.
+        `bucket_length`, `num_hash_tables`, `num_hashes_per_table` and `min_collisions`
+        that reach it, and the `search` that they give.
+    sharper : Suggestion or None
+        The same with more tables of more hashes, where the engine goes by buckets with
+        these and not with those of `suggestion`.
     warnings : tuple of str
         What to know before these parameters are used.
     """
@@ -112,6 +116,7 @@ class Description:
     search: Search | None
     target_recall: float
     suggestion: Suggestion | None
+    sharper: Suggestion | None
     warnings: tuple[str, ...]
     _pictured: Pictured = field(repr=False)
 
@@ -234,8 +239,10 @@ def describe(
     is above the target with 95 % confidence.  The search for it begins where the chance
     of a collision (Datar, Immorlica, Indyk and Mirrokni, 2004, section 3.2) at the
     measured distances of neighbors promises that recall; every length after that is tried
-    by hashing the sample.  Where none suffices, tables are doubled, up to 64.  Neighbors
-    within a sample are farther than in the whole table, so recall there is higher.
+    by hashing the sample.  Where none suffices, tables are doubled, up to 64.  Where the
+    engine would look at all rows with it, 20 tables of more hashes are tried too.
+    Neighbors within a sample are farther than in the whole table, so recall there is no
+    lower.
 
     O(n dim) for reading, plus O(n dim num_hash_tables num_hashes_per_table) where a
     bucket length is given; memory is O(sample dim), and at most 128 MiB for the sizes of
@@ -319,10 +326,16 @@ def _described(
         search=near.measure(model, min_collisions) if near and model else None,
         target_recall=target,
         suggestion=best,
+        sharper=sharpen(near, lsh, target) if near and _scans(best) else None,
         warnings=(),
         _pictured=Pictured.of(sizes, near),
     )
     return dataclasses.replace(about, warnings=warnings_of(about))
+
+
+def _scans(best: Suggestion | None) -> bool:
+    """Whether searching as suggested looks at all rows."""
+    return best is not None and best.search.plan == "dense"
 
 
 def _buckets(sizes: Sizes | None, rows: int) -> Buckets | None:

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 
 # Fewer rows are searched exactly in less time than it takes to choose parameters.
 _FEW_ROWS = 1000
+_ON_SHARPER = (
+    ".  The sharper hashes leave so few that buckets would be looked up instead: measure "
+    "whether that is faster"
+)
 
 
 def warnings_of(about: "Description") -> tuple[str, ...]:
@@ -77,8 +81,9 @@ def _about_advice(about: "Description") -> Iterator[str]:
             f"exact=True"
         )
     elif best.search.plan == "dense":
+        sharper = "" if about.sharper is None else _ON_SHARPER
         yield (
             f"A recall of {about.target_recall} takes "
             f"{percent(best.search.candidate_share)} of the rows as candidates: exact "
-            f"search (exact=True) costs about as much here and misses nothing"
+            f"search (exact=True) costs about as much here and misses nothing{sharper}"
         )

@@ -234,18 +234,20 @@ class Search:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Parameters that reach the recall wanted with the fewest candidates.
+    """Parameters that reach the recall wanted, with what they find.
 
     Attributes
     ----------
     bucket_length : float
-        To two digits.
-    num_hash_tables : int
-        As asked for, or more where these could not reach the recall.
+        The shortest of two digits.
+    num_hash_tables, num_hashes_per_table, min_collisions : int
+        What goes with it.
     search : Search
         What it finds.
     """
 
     bucket_length: float
     num_hash_tables: int
+    num_hashes_per_table: int
+    min_collisions: int
     search: Search

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fast_lsh_ann._describe.facts import Suggestion
 from fast_lsh_ann._describe.neighborhoods import Neighborhoods, lower_bound
-from fast_lsh_ann._describe.survey import longest_projection, with_length
+from fast_lsh_ann._describe.survey import longest_projection, with_hashes, with_length
 from fast_lsh_ann.model import (
     BucketedRandomProjectionLSH,
     BucketedRandomProjectionLSHModel,
@@ -16,6 +16,9 @@ from fast_lsh_ann.model import (
 
 # More tables than asked for are tried up to so many: each costs a projection of all rows.
 _MOST_TABLES = 64
+# Where few tables of few hashes select too little: so many of so many may do better.
+_SHARP_TABLES = 20
+_SHARP_HASHES = (2, 3, 4, 6, 8)
 # Distances that stand for all when a recall is foretold.
 _QUANTILES = (np.arange(100) + 0.5) / 100
 # Lengths to two digits: 1.0, 1.1, ..., 9.9, 10, 11, ...
@@ -107,19 +110,58 @@ def suggest(
         None where no length with up to 64 tables reaches the target, or all rows of the
         sample are equal.
     """
-    dim = near.rows.shape[1]
-    if not _LEAST_DISTANCE < near.random.max() < np.inf:
+    farthest = max(float(near.random.max()), longest_projection(lsh, near.rows))
+    if near.random.max() < _LEAST_DISTANCE or farthest == math.inf:
         return None
-    tables = lsh.num_hash_tables
-    while True:
-        tried = with_length(lsh, 1.0, tables)
-        length = _shortest(near, tried, min_collisions, target)
-        if length is not None:
-            model = with_length(tried, length).create_model(dim)
-            return Suggestion(length, tables, near.measure(model, min_collisions))
-        if 2 * tables > _MOST_TABLES:
-            return None
+    found = _suggested(near, lsh, min_collisions, target)
+    tables = 2 * lsh.num_hash_tables
+    while found is None and tables <= _MOST_TABLES:
+        found = _suggested(near, with_length(lsh, 1.0, tables), min_collisions, target)
         tables *= 2
+    return found
+
+
+def sharpen(
+    near: Neighborhoods, lsh: BucketedRandomProjectionLSH, target: float
+) -> Suggestion | None:
+    """Find a bucket length for many tables of several hashes, if these select enough.
+
+    How many hashes is what the chance of collisions at the measured distances says of
+    the fewest candidates; the length is then found as by `suggest`.
+
+    Returns
+    -------
+    Suggestion or None
+        None unless the engine would look at candidates only.
+    """
+    dim = near.rows.shape[1]
+    shares = []
+    for hashes in _SHARP_HASHES:
+        tried = with_hashes(lsh, _SHARP_TABLES, hashes)
+        made = with_length(tried, _foretold(near, tried, 1, target))
+        shares.append(candidate_chance(near.random, made, dim, 1).mean())
+    hashes = _SHARP_HASHES[int(np.argmin(shares))]
+    found = _suggested(near, with_hashes(lsh, _SHARP_TABLES, hashes), 1, target)
+    return found if found is not None and found.search.plan == "bucket" else None
+
+
+def _suggested(
+    near: Neighborhoods,
+    lsh: BucketedRandomProjectionLSH,
+    min_collisions: int,
+    target: float,
+) -> Suggestion | None:
+    length = _shortest(near, lsh, min_collisions, target)
+    if length is None:
+        return None
+    model = with_length(lsh, length).create_model(near.rows.shape[1])
+    return Suggestion(
+        length,
+        lsh.num_hash_tables,
+        lsh.num_hashes_per_table,
+        min_collisions,
+        near.measure(model, min_collisions),
+    )
 
 
 def _shortest(

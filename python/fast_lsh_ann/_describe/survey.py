@@ -175,9 +175,13 @@ def projection_stds(
     """Give the standard deviation of the projections of rows in random order, by table.
 
     Projections are read off the buckets of a model whose buckets are so short that they
-    tell 30 bits of the longest one.  Those of several hashes are pooled.
+    tell 30 bits of the longest one.  Those of several hashes are pooled; where norms are
+    beyond float64 they are infinite.
     """
-    width = max(longest_projection(lsh, rows) * 2.0**-30, _LEAST_WIDTH)
+    longest = longest_projection(lsh, rows)
+    if longest == math.inf:
+        return np.full(lsh.num_hash_tables, math.inf)
+    width = max(longest * 2.0**-30, _LEAST_WIDTH)
     model = with_length(lsh, width).create_model(rows.shape[1])
     buckets = hashed(model, rows[: rows_hashed_at_once(model)])
     steps = (buckets - buckets[0]).astype(np.float64)  # equal rows differ by nothing
@@ -189,6 +193,14 @@ def longest_projection(lsh: BucketedRandomProjectionLSH, rows: NDArray[Any]) -> 
     """Bound the projections of rows: their length times that of the vectors."""
     vectors = lsh.create_model(rows.shape[1]).random_vectors
     return float(norms_of(rows).max() * np.linalg.norm(vectors, axis=-1).max())
+
+
+def with_hashes(
+    lsh: BucketedRandomProjectionLSH, tables: int, hashes: int
+) -> BucketedRandomProjectionLSH:
+    """Give an estimator with other tables, of so many hashes."""
+    options = {**lsh._options(), "num_hashes_per_table": hashes}
+    return BucketedRandomProjectionLSH(lsh.bucket_length, tables, lsh.seed, **options)
 
 
 def with_length(

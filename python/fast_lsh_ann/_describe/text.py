@@ -109,6 +109,8 @@ def _parameters(about: "Description") -> Iterator[str]:
     yield _line("recall", recall)
     if about.suggestion is not None and not about.suggested:
         yield _line("suggested", _suggestion(about.suggestion))
+    if about.sharper is not None:
+        yield _line("sharper", _suggestion(about.sharper))
 
 
 def _buckets(buckets: Buckets) -> str:
@@ -124,10 +126,13 @@ def _ends(texts: list[str]) -> str:
 
 
 def _suggestion(best: Suggestion) -> str:
+    hashes, collisions = best.num_hashes_per_table, best.min_collisions
     return (
-        f"bucket_length={best.bucket_length:g}, num_hash_tables={best.num_hash_tables}: "
-        f"recall {best.search.recall:.3f} with {percent(best.search.candidate_share)} of "
-        f"the rows as candidates"
+        f"bucket_length={best.bucket_length:g}, num_hash_tables={best.num_hash_tables}"
+        + (f", num_hashes_per_table={hashes}" if hashes > 1 else "")
+        + (f", min_collisions={collisions}" if collisions > 1 else "")
+        + f": recall {best.search.recall:.3f} with "
+        f"{percent(best.search.candidate_share)} of the rows as candidates"
     )
 
 
