@@ -318,7 +318,7 @@ def _described(
         sample_rows=len(rows),
         queries=len(near.neighbors) if near else 0,
         distances=near.facts() if near else None,
-        projection_std=float(np.sqrt(np.mean(stds**2))) if len(rows) else None,
+        projection_std=_pooled(stds.tolist()) if len(rows) else None,
         projection_stds=tuple(stds.tolist()),
         parameters=Parameters.of(lsh, min_collisions, given or best is not None),
         suggested=best is not None and not given,
@@ -331,6 +331,11 @@ def _described(
         _pictured=Pictured.of(sizes, near),
     )
     return dataclasses.replace(about, warnings=warnings_of(about))
+
+
+def _pooled(stds: list[float]) -> float:
+    """Give one standard deviation for several."""
+    return math.hypot(*stds) / math.sqrt(len(stds))
 
 
 def _scans(best: Suggestion | None) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -239,7 +240,7 @@ def clustered(n: int) -> Rows:
     return rows.astype(np.float32)
 
 
-DATA = {
+DATA: dict[str, Callable[[], Rows]] = {
     "words": lambda: np.random.default_rng(1).permutation(np.load(WORDS)).astype("f4"),
     "gaussian": lambda: vectors_of(20_000, 32),
     "clustered": lambda: clustered(20_000),
@@ -291,7 +292,8 @@ def test_tables_are_added_where_a_length_alone_does_not_reach() -> None:
     never = describe(rows, num_hash_tables=64, min_collisions=64, target_recall=0.99)
     assert never.suggestion is None
     assert never.parameters.bucket_length is None
-    assert never.buckets is never.search is None
+    assert never.buckets is None
+    assert never.search is None
     assert "No bucket_length was found" in str(never)
 
 
@@ -356,7 +358,11 @@ SAID: dict[str, tuple[Any, dict[str, Any], str]] = {
     "of the sample": (NORMAL, {"sample": 100}, "a table (of the sample)"),
     "gaussian": (NORMAL, {"projection": "gaussian"}, "projection=gaussian"),
 }
-QUIET = {"bucket_length": 1.1, "num_hash_tables": 20, "num_hashes_per_table": 6}
+QUIET: dict[str, Any] = {
+    "bucket_length": 1.1,
+    "num_hash_tables": 20,
+    "num_hashes_per_table": 6,
+}
 
 
 @pytest.mark.parametrize("case", SAID)

@@ -175,13 +175,13 @@ def projection_stds(
     """Give the standard deviation of the projections of rows in random order, by table.
 
     Projections are read off the buckets of a model whose buckets are so short that they
-    tell 30 bits of the longest one.  Those of several hashes are pooled; where norms are
-    beyond float64 they are infinite.
+    tell 40 bits of the longest one.  Those of several hashes are pooled; where
+    projections may be beyond float64 they are infinite.
     """
     longest = longest_projection(lsh, rows)
     if longest == math.inf:
         return np.full(lsh.num_hash_tables, math.inf)
-    width = max(longest * 2.0**-30, _LEAST_WIDTH)
+    width = max(longest * 2.0**-40, _LEAST_WIDTH)
     model = with_length(lsh, width).create_model(rows.shape[1])
     buckets = hashed(model, rows[: rows_hashed_at_once(model)])
     steps = (buckets - buckets[0]).astype(np.float64)  # equal rows differ by nothing
@@ -190,9 +190,14 @@ def projection_stds(
 
 
 def longest_projection(lsh: BucketedRandomProjectionLSH, rows: NDArray[Any]) -> float:
-    """Bound the projections of rows: their length times that of the vectors."""
-    vectors = lsh.create_model(rows.shape[1]).random_vectors
-    return float(norms_of(rows).max() * np.linalg.norm(vectors, axis=-1).max())
+    """Bound the projections of rows: their length times that of the vectors.
+
+    Lengths are bounded by the largest coordinate, whose square may be beyond float64.
+    """
+    dim = rows.shape[1]
+    vectors = lsh.create_model(dim).random_vectors
+    largest = max(float(rows.max()), -float(rows.min()))
+    return largest * math.sqrt(dim) * float(np.linalg.norm(vectors, axis=-1).max())
 
 
 def with_hashes(
