@@ -147,8 +147,9 @@ def _sample(scene: Scene) -> Any:
 
 
 def _described(table: Any, bucket_length: float | None = None) -> Any:
-    """What a description says, in no object that digests call by its address."""
-    return sorted(fast_lsh_ann.describe(table, bucket_length).to_dict().items())
+    """What a description says, but for the path of a table."""
+    said = fast_lsh_ann.describe(table, bucket_length).to_dict()
+    return sorted(item for item in said.items() if item[0] != "source")
 
 
 # Named as the package names them; what follows a colon tells rows of one method apart.
