@@ -58,12 +58,7 @@ def add_command(
 def add_reading(parser: argparse.ArgumentParser, *sides: str) -> Any:
     """Add what is read of tables: a version and a condition for each side."""
     group = parser.add_argument_group("reading")
-    group.add_argument(
-        "--embedding-column",
-        default="embedding",
-        metavar="NAME",
-        help="column of vectors (default: %(default)s)",
-    )
+    add_embedding(group)
     ids = group.add_mutually_exclusive_group()
     ids.add_argument(
         "--id-column",
@@ -79,7 +74,7 @@ def add_reading(parser: argparse.ArgumentParser, *sides: str) -> Any:
         help="name rows by their numbers, from 0",
     )
     for side in sides or ("",):
-        _add_side(group, side)
+        add_side(group, side)
     group.add_argument(
         "--on-invalid",
         choices=("raise", "skip"),
@@ -91,7 +86,18 @@ def add_reading(parser: argparse.ArgumentParser, *sides: str) -> Any:
     return group
 
 
-def _add_side(group: Any, side: str) -> None:
+def add_embedding(group: Any) -> None:
+    """Add the name of the column of vectors."""
+    group.add_argument(
+        "--embedding-column",
+        default="embedding",
+        metavar="NAME",
+        help="column of vectors (default: %(default)s)",
+    )
+
+
+def add_side(group: Any, side: str = "") -> None:
+    """Add a version and a condition, of a side if there are several."""
     suffix, of = (f"-{side}", f" of {side.upper()}") if side else ("", "")
     group.add_argument(
         f"--where{suffix}",
@@ -159,17 +165,20 @@ def reading(arguments: Namespace, *sides: str) -> dict[str, Any]:
 # ---- hashing --------------------------------------------------------------------------
 
 
-def add_hashing(parser: argparse.ArgumentParser) -> None:
-    """Add the parameters of hash functions."""
+def add_hashing(
+    parser: argparse.ArgumentParser, bucket_length: float | None = 2.0
+) -> Any:
+    """Add the parameters of hash functions; without a bucket length it is suggested."""
+    default = "the one suggested" if bucket_length is None else bucket_length
     group = parser.add_argument_group(
-        "hashing", "Spark's BucketedRandomProjectionLSH; `describe` suggests values."
+        "hashing", "as Spark's BucketedRandomProjectionLSH; `describe` suggests values"
     )
     group.add_argument(
         "--bucket-length",
         type=float,
-        default=2.0,
+        default=bucket_length,
         metavar="W",
-        help="width of a bucket, in units of distance (default: %(default)s)",
+        help=f"width of a bucket, in units of distance (default: {default})",
     )
     group.add_argument(
         "--num-hash-tables",
@@ -205,12 +214,12 @@ def add_hashing(parser: argparse.ArgumentParser) -> None:
         default="java11",
         help="the JVM whose rounding the vectors have (default: %(default)s)",
     )
+    return group
 
 
 def streaming_processor(arguments: Namespace) -> StreamingLSHProcessor:
-    """Make the processor that was asked for, and have it use as many threads."""
-    if arguments.threads is not None:
-        set_threads(arguments.threads)
+    """Make the processor that was asked for, with as many threads."""
+    use_threads(arguments)
     return StreamingLSHProcessor(
         **hashing(arguments),
         memory_limit=arguments.memory_limit,
@@ -237,6 +246,11 @@ def add_candidates(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--exact", action="store_true", help="every row is a candidate; nothing is hashed"
     )
+    add_min_collisions(group)
+
+
+def add_min_collisions(group: Any) -> None:
+    """Add in how many tables a candidate collides."""
     group.add_argument(
         "--min-collisions",
         type=int,
@@ -252,15 +266,26 @@ def add_candidates(parser: argparse.ArgumentParser) -> None:
 def add_machine(parser: argparse.ArgumentParser) -> None:
     """Add what may be used of the machine."""
     group = parser.add_argument_group("machine")
-    group.add_argument(
-        "--threads", type=int, metavar="N", help="threads to use (default: all there are)"
-    )
+    add_threads(group)
     group.add_argument(
         "--memory-limit",
         metavar="SIZE",
         help="what may be held at a time, as 512MiB or 4GB (default: half of what is "
         "available)",
     )
+
+
+def add_threads(group: Any) -> None:
+    """Add the number of threads."""
+    group.add_argument(
+        "--threads", type=int, metavar="N", help="threads to use (default: all there are)"
+    )
+
+
+def use_threads(arguments: Namespace) -> None:
+    """Have calls use as many threads as was said."""
+    if arguments.threads is not None:
+        set_threads(arguments.threads)
 
 
 def as_columns(text: str | None) -> list[str]:
