@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,7 @@ def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPar
 
 
 def _section(name: str, command: argparse.ArgumentParser) -> str:
-    lines = [f"## {name}", "", f"    {_synopsis(name, command)}", ""]
+    lines = [f"## {name}", "", f"    {command.usage}", ""]
     lines += [" ".join((command.description or "").split()), ""]
     for group in command._action_groups:
         actions = [a for a in group._group_actions if "--help" not in a.option_strings]
@@ -72,19 +71,6 @@ def _section(name: str, command: argparse.ArgumentParser) -> str:
         ]
         lines += [""]
     return "\n".join(lines)
-
-
-def _synopsis(name: str, command: argparse.ArgumentParser) -> str:
-    return " ".join(["fast-lsh-ann", name, *_needed(command), "[OPTION ...]"])
-
-
-def _needed(command: argparse.ArgumentParser) -> Iterator[str]:
-    for action in command._actions:
-        if not action.option_strings:
-            optional = action.nargs == "?"
-            yield f"[{action.metavar}]" if optional else f"{action.metavar}"
-        elif action.required:
-            yield f"{action.option_strings[0]} {action.metavar}"
 
 
 def _names(action: argparse.Action) -> str:

@@ -79,8 +79,10 @@ class _Messages:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         levels = (logging.WARNING, logging.INFO, logging.DEBUG)
-        level = levels[min(arguments.verbose, len(levels) - 1)]
-        self._level = logging.ERROR if arguments.quiet else level
+        wanted = getattr(arguments, "verbose", None) or 0
+        quiet = getattr(arguments, "quiet", False)
+        level = levels[min(wanted, len(levels) - 1)]
+        self._level = logging.ERROR if quiet else level
         self._handler = logging.StreamHandler(sys.stderr)
         self._handler.setFormatter(logging.Formatter("fast-lsh-ann: %(message)s"))
 

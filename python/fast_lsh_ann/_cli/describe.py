@@ -9,6 +9,7 @@ from fast_lsh_ann._cli.options import (
     add_command,
     add_embedding,
     add_hashing,
+    add_messages,
     add_min_collisions,
     add_side,
     add_storage,
@@ -33,9 +34,11 @@ def add(commands: Commands) -> None:
         "buckets are, how many rows a row would be compared with, and how many of its\n"
         "true neighbors are among them.  Without --bucket-length one is suggested, and\n"
         "what is shown is for that.",
+        needs="TABLE",
         epilog=TABLES,
     )
     parser.add_argument("table", metavar="TABLE", help="table of vectors")
+    add_messages(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--plot",

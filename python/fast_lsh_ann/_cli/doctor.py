@@ -44,7 +44,7 @@ Finding = tuple[str, bool | None, str]
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    add_command(
+    parser = add_command(
         commands,
         "doctor",
         _run,
@@ -52,6 +52,9 @@ def add(commands: Commands) -> None:
         description="Check the processor's kernels against plain arithmetic, memory,\n"
         "folders and optional packages, and write and read a small Delta table in a\n"
         "temporary folder.  The exit status is 1 if a check fails.",
+    )
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="print the checks that fail only"
     )
 
 

@@ -9,6 +9,7 @@ from fast_lsh_ann._cli.options import (
     Commands,
     Namespace,
     add_command,
+    add_messages,
     add_storage,
     storage_options,
 )
@@ -30,9 +31,11 @@ def add(commands: Commands) -> None:
         help="show what a table is: columns, rows, version, how its hashes were made",
         description="Show what a table is, from its metadata and its first rows: where\n"
         "its vectors are, their dimension, and how the hashes of a table were made.",
+        needs="TABLE",
         epilog=TABLES,
     )
     parser.add_argument("table", metavar="TABLE", help="the table")
+    add_messages(parser)
     version = parser.add_mutually_exclusive_group()
     version.add_argument(
         "--version", type=int, metavar="N", help="version of a Delta table"

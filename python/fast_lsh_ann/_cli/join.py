@@ -8,6 +8,7 @@ from fast_lsh_ann._cli.options import (
     add_command,
     add_hashing,
     add_machine,
+    add_messages,
     add_reading,
     as_columns,
     reading,
@@ -33,15 +34,17 @@ def add(commands: Commands) -> None:
         _run,
         help="find all pairs of rows within a distance",
         description="Find all pairs of a row of A and a row of B, or of two rows of A,\n"
-        "whose distance is at most D.  Both tables may be larger than memory.  The result\n"
-        "has a row for each pair: id_a, id_b, distance (Euclidean), and the columns\n"
-        "asked for.",
+        "whose distance is at most D.  Both tables may be larger than memory.  The\n"
+        "result has a row for each pair: id_a, id_b, distance (Euclidean), and the\n"
+        "columns asked for.",
+        needs="A [B] --threshold D",
         epilog=TABLES,
     )
     parser.add_argument("a", metavar="A", help="a table")
     parser.add_argument(
         "b", metavar="B", nargs="?", help="another table; without it A meets itself"
     )
+    add_messages(parser)
     parser.add_argument(
         "--threshold",
         type=float,

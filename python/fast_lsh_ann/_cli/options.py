@@ -13,9 +13,9 @@ Namespace = argparse.Namespace
 Commands = Any  # argparse's class of sub-parsers has no public name
 
 TABLES = """\
-A TABLE is a Delta table (a folder or an object store's URI), a Parquet file, folder or
-glob (*.parquet), an Arrow IPC file (*.arrow) or stream (*.arrows), an array (*.npy), or -
-for an Arrow stream on standard input.
+A table is a Delta table (a folder, or the URI of an object store), a Parquet
+file, folder or pattern (*.parquet), an Arrow IPC file (*.arrow) or stream
+(*.arrows), an array (*.npy), or - for an Arrow stream on standard input.
 """
 
 
@@ -26,30 +26,31 @@ def add_command(
     *,
     help: str,  # noqa: A002
     description: str,
+    needs: str = "",
     epilog: str = "",
 ) -> argparse.ArgumentParser:
-    """Add a command that `run` runs, with the options every command has."""
+    """Add a command that `run` runs; `needs` are the arguments it cannot go without."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=help,
+        usage=" ".join(["fast-lsh-ann", name, *needs.split(), "[OPTION ...]"]),
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.set_defaults(run=run)
-    group = parser.add_argument_group("messages")
-    group.add_argument(
+    return parser
+
+
+def add_messages(parser: argparse.ArgumentParser) -> None:
+    """Add how much is said on standard error."""
+    parser.add_argument(
         "-q", "--quiet", action="store_true", help="say nothing but errors; no progress"
     )
-    group.add_argument(
-        "-v",
-        "--verbose",
-        action="count",
-        default=0,
-        help="log what is done; twice: every detail",
+    parser.add_argument(
+        "-v", "--verbose", action="count", help="log what is done; twice: every detail"
     )
-    return parser
 
 
 # ---- reading --------------------------------------------------------------------------

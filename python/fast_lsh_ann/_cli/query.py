@@ -8,6 +8,7 @@ from fast_lsh_ann._cli.options import (
     add_command,
     add_hashing,
     add_machine,
+    add_messages,
     add_reading,
     as_columns,
     reading,
@@ -36,10 +37,12 @@ def add(commands: Commands) -> None:
         "be larger than memory: the base is read once for each block of queries that\n"
         "fits.  The result has a row for each neighbor: query_id, neighbor_id, rank\n"
         "(1 is the nearest), distance (Euclidean), and the columns asked for.",
+        needs="QUERIES BASE",
         epilog=TABLES,
     )
     parser.add_argument("queries", metavar="QUERIES", help="table of queries")
     parser.add_argument("base", metavar="BASE", help="table of rows to search")
+    add_messages(parser)
     parser.add_argument(
         "-k", type=int, default=10, metavar="K", help="neighbors of a query (default: 10)"
     )

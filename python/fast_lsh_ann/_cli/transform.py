@@ -7,6 +7,7 @@ from fast_lsh_ann._cli.options import (
     add_command,
     add_hashing,
     add_machine,
+    add_messages,
     add_reading,
     reading,
     shows_progress,
@@ -32,9 +33,11 @@ def add(commands: Commands) -> None:
         help="hash the vectors of a table",
         description="Hash the vectors of TABLE, which may be larger than memory, into\n"
         "columns hash_0, hash_1, ... of whole numbers, and id.",
+        needs="TABLE",
         epilog=TABLES,
     )
     parser.add_argument("table", metavar="TABLE", help="table of vectors")
+    add_messages(parser)
     parser.add_argument(
         "--include-embeddings",
         action="store_true",
