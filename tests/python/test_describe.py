@@ -210,6 +210,7 @@ def test_random_pairs_are_as_far_apart_as_pairs_are() -> None:
     rows = vectors_of(4000, 16)
     found = describe(rows).distances
     assert found is not None
+    assert found.random.min > 0  # no row is paired with itself
     some = oracle.distances(rows[:1000], rows[1000:2000])
     middle = np.quantile(some, [0.25, 0.5, 0.75])
     got = [found.random.p25, found.random.p50, found.random.p75]
@@ -275,8 +276,9 @@ def test_suggestions_keep_their_promise_for_rows_never_seen(
         for mine, theirs in zip(truth.indices, reached.indices, strict=True)
     ]
     assert sum(hits) / truth.indices.size >= 0.9
+    step = 10 ** (np.floor(np.log10(best.bucket_length * 0.99999)) - 1)
     shorter = dataclasses.replace(
-        found.parameters, bucket_length=best.bucket_length * 0.8
+        found.parameters, bucket_length=round(best.bucket_length - step, 9)
     )
     less = describe(base, **dataclasses.asdict(shorter)).search
     assert less is not None
@@ -436,6 +438,14 @@ def test_a_bucket_beyond_int64_is_named_by_its_row(tmp_path: Path) -> None:
             describe(table, 1e-9)
         assert caught.value.row == BATCH_ROWS + 4
         assert f"row {BATCH_ROWS + 4}" in str(caught.value)
+
+
+def test_a_bucket_beyond_int64_is_named_where_tables_are_many() -> None:
+    rows = vectors_of(BATCH_ROWS, 2)
+    rows[8000] = 1e30  # not among the rows that are hashed first
+    with pytest.raises(errors.BucketRangeError) as caught:
+        describe(rows, 1e-9, 600)
+    assert caught.value.row == 8000
 
 
 ROWS = vectors_of(50, 4)
