@@ -37,7 +37,7 @@ from fast_lsh_ann._tables.scheme import (
     HashScheme,
     prefixed,
     read_hash_scheme,
-    scheme_in,
+    scheme_to_append_to,
 )
 from fast_lsh_ann.errors import DimensionError, ParameterError
 from fast_lsh_ann.model import (
@@ -241,7 +241,7 @@ class DeltaProcessor(HasParameters):
     def _scheme_to_append(
         self, output: Output, reader: EmbeddingReader, embedding_column: str | None
     ) -> HashScheme | None:
-        """Give the scheme of the table that hashes shall be appended to, if there is one.
+        """Give the scheme of the rows that hashes shall be appended to, if there are any.
 
         Raises
         ------
@@ -253,9 +253,10 @@ class DeltaProcessor(HasParameters):
         table = output.open() if output.mode == "append" else None
         if table is None:
             return None
-        found = scheme_in(table, table.version(), output.uri)
-        mine = HashScheme.of(self._lsh, self._dim)
-        mine.require_same(found, f"the hashes in {output.uri!r}")
+        found = scheme_to_append_to(table, output.uri)
+        if found is not None:
+            mine = HashScheme.of(self._lsh, self._dim)
+            mine.require_same(found, f"the hashes in {output.uri!r}")
         nothing = self._no_hashes(reader)
         batch = next(_table_batches(nothing[0], nothing[1].rows, embedding_column))
         output.check_table(table, batch)
