@@ -36,7 +36,7 @@ from fast_lsh_ann._describe.text import summarize
 from fast_lsh_ann._inputs import as_count, as_min_collisions, as_real
 from fast_lsh_ann._invalid import InvalidRows
 from fast_lsh_ann._progress import Progress, reporting
-from fast_lsh_ann._tables.delta import TablePath, Version
+from fast_lsh_ann._tables.delta import Table, Version
 from fast_lsh_ann.errors import ParameterError
 from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
 
@@ -165,7 +165,7 @@ class Description:
 
 
 def describe(
-    table: TablePath | ArrayLike,
+    table: Table | ArrayLike,
     bucket_length: float | None = None,
     num_hash_tables: int = 5,
     seed: int = 42,
@@ -190,8 +190,9 @@ def describe(
 
     Parameters
     ----------
-    table : str, path-like or array_like, [n, dim]
-        A table, or rows in memory.
+    table : str, path-like, object or array_like, [n, dim]
+        A table: where one is, or an object with named columns that speaks Arrow.  Or rows
+        in memory.
     bucket_length : float, optional
         Width of a bucket, in units of distance.  Without it the one suggested is
         described; sizes of buckets are then those of the sample.
@@ -224,7 +225,7 @@ def describe(
     ParameterError, InputTypeError
         If an argument is out of range or of another type, `where` is no condition, or
         an argument about tables comes with rows in memory.
-    TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError
+    TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, TableError
         If the table or the column is missing or cannot be read.
     DimensionError, ArrowError
         If an array is not 2-D, or an Arrow structure contradicts itself.

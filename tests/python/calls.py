@@ -378,6 +378,12 @@ LONG: dict[str, Call] = {
     "stream: join of chunks": lambda s: s.streaming.similarity_join_chunked_both(
         s.table, s.table, 1.0
     ),
+    "describe: rows": lambda s: fast_lsh_ann.describe(s.base),
+    "describe: of many tables": lambda s: fast_lsh_ann.describe(
+        s.base, 1e-3, 50, num_hashes_per_table=2, min_collisions=20
+    ),
+    "describe: a table": lambda s: fast_lsh_ann.describe(s.table),
+    "describe: a table's buckets": lambda s: fast_lsh_ann.describe(s.table, 1e-6),
     "stream: limited join": lambda s: sum(
         map(len, s.limited.similarity_join_frames(s.table, s.table, 1.0))
     ),
@@ -409,12 +415,6 @@ LONG: dict[str, Call] = {
     "write: a Delta table": lambda s: write_table(
         RecordBatch([("v", s.base)]), s.folder / "saved", mode="overwrite"
     ),
-    "describe: rows": lambda s: fast_lsh_ann.describe(s.base),
-    "describe: of many tables": lambda s: fast_lsh_ann.describe(
-        s.base, 1e-3, 50, num_hashes_per_table=2, min_collisions=20
-    ),
-    "describe: a table": lambda s: fast_lsh_ann.describe(s.table),
-    "describe: a table's buckets": lambda s: fast_lsh_ann.describe(s.table, 1e-6),
     "Delta: sample": lambda s: fast_lsh_ann.create_sample_delta(
         s.folder / "saved", s.n, s.dim
     ),

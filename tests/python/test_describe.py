@@ -1,6 +1,7 @@
 """Descriptions say what a naive program counts, whatever the table and the order."""
 
 import dataclasses
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -209,6 +210,7 @@ def test_random_pairs_are_as_far_apart_as_pairs_are() -> None:
     rows = vectors_of(4000, 16)
     found = describe(rows).distances
     assert found is not None
+    assert found.random.min > 0  # no row is paired with itself
     some = oracle.distances(rows[:1000], rows[1000:2000])
     middle = np.quantile(some, [0.25, 0.5, 0.75])
     got = [found.random.p25, found.random.p50, found.random.p75]
@@ -274,8 +276,9 @@ def test_suggestions_keep_their_promise_for_rows_never_seen(
         for mine, theirs in zip(truth.indices, reached.indices, strict=True)
     ]
     assert sum(hits) / truth.indices.size >= 0.9
+    step = 10 ** (np.floor(np.log10(best.bucket_length * 0.99999)) - 1)
     shorter = dataclasses.replace(
-        found.parameters, bucket_length=best.bucket_length * 0.8
+        found.parameters, bucket_length=round(best.bucket_length - step, 9)
     )
     less = describe(base, **dataclasses.asdict(shorter)).search
     assert less is not None
@@ -437,7 +440,64 @@ def test_a_bucket_beyond_int64_is_named_by_its_row(tmp_path: Path) -> None:
         assert f"row {BATCH_ROWS + 4}" in str(caught.value)
 
 
-def test_frames_of_one_column_are_rows_too() -> None:
-    rows = vectors_of(50, 4)
-    frame = pl.DataFrame({"embedding": rows})
-    assert describe(frame, 1.0).to_dict() == describe(rows, 1.0).to_dict()
+def test_a_bucket_beyond_int64_is_named_where_tables_are_many() -> None:
+    rows = vectors_of(BATCH_ROWS, 2)
+    rows[8000] = 1e30  # not among the rows that are hashed first
+    with pytest.raises(errors.BucketRangeError) as caught:
+        describe(rows, 1e-9, 600)
+    assert caught.value.row == 8000
+
+
+ROWS = vectors_of(50, 4)
+LISTS = pa.array(ROWS.tolist(), pa.list_(pa.float32()))
+NAMED = pa.table({"id": range(50), "embedding": LISTS})
+TABLES: dict[str, Callable[[], Any]] = {
+    "frame": lambda: pl.DataFrame(NAMED),
+    "frame of one column": lambda: pl.DataFrame(NAMED).select("embedding"),
+    "table": lambda: NAMED,
+    "reader": lambda: NAMED.to_reader(),
+    "IPC stream": lambda: io.BytesIO(streamed(NAMED)),
+}
+COLUMNS: dict[str, Callable[[], Any]] = {
+    "array": lambda: LISTS,
+    "chunks": lambda: pa.chunked_array([LISTS[:20], LISTS[20:]]),
+    "series": lambda: pl.Series(ROWS),
+    "numbers": lambda: pl.DataFrame(ROWS),
+    "lists": lambda: ROWS.tolist(),
+}
+
+
+def streamed(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("kind", [*TABLES, *COLUMNS])
+def test_whatever_holds_rows_is_described_alike(kind: str) -> None:
+    made = (TABLES | COLUMNS)[kind]
+    expected = stated(describe(ROWS, 1.0), "source", "dtype")
+    assert stated(describe(made(), 1.0), "source", "dtype") == expected
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_tables_are_read_as_tables(kind: str) -> None:
+    if kind != "frame of one column":
+        assert describe(TABLES[kind](), where="id < 7").rows == 7
+    with pytest.raises(errors.ColumnNotFoundError, match="no column 'vec'"):
+        describe(TABLES[kind](), embedding_column="vec")
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_rows_are_not_read_as_tables(kind: str) -> None:
+    with pytest.raises(errors.ParameterError, match="are about tables"):
+        describe(COLUMNS[kind](), where="id < 7")
+
+
+def test_files_are_described(tmp_path: Path) -> None:
+    pl.DataFrame(NAMED).write_parquet(tmp_path / "rows.parquet")
+    np.save(tmp_path / "rows.npy", ROWS)
+    expected = stated(describe(ROWS, 1.0), "source")
+    for file in ("rows.parquet", "rows.npy"):
+        assert stated(describe(tmp_path / file, 1.0), "source") == expected

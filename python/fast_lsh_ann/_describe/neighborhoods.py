@@ -56,14 +56,9 @@ class Neighborhoods:
         q, k = min(_QUERIES, len(rows)), min(NEIGHBORS, len(rows) - 1)
         index = _core.index_new(None, rows, 0, "rows")
         found = search_index(index, len(rows), rows[:q], k + 1, 0, 0, False)
-        own = found.indices == np.arange(q)[:, None]
-        own[~own.any(axis=1), -1] = True  # more rows equal it than were asked for
-        return cls(
-            rows,
-            found.indices[~own].reshape(q, k),
-            found.distances[~own].reshape(q, k),
-            _random_distances(rows),
-        )
+        # The first is the row itself or one that equals it, which is as good.
+        others = found.indices[:, 1:], found.distances[:, 1:]
+        return cls(rows, *others, _random_distances(rows))
 
     def facts(self) -> Distances:
         """Describe the distances."""

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fast_lsh_ann._arrow_in import gives_arrow, is_arrow_table
 from fast_lsh_ann._inputs import as_rows
 from fast_lsh_ann._invalid import InvalidRows, KeptRows
 from fast_lsh_ann._tables.delta import Version
@@ -103,11 +104,11 @@ def open_reading(table: Any, terms: TableTerms) -> Reading:
     Raises
     ------
     ParameterError
-        If an array is to be read as only a table can be.
+        If rows in memory are to be read as only a table can be.
     FastLSHError
         As `open_source` or `as_rows` raise it.
     """
-    if isinstance(table, (str, os.PathLike)):
+    if _is_table(table):
         return TableReading(table, terms)
     if terms != TableTerms():
         raise ParameterError(
@@ -115,3 +116,13 @@ def open_reading(table: Any, terms: TableTerms) -> Reading:
             f"got rows in memory ({type(table).__name__}): leave them out"
         )
     return ArrayReading(table)
+
+
+def _is_table(table: Any) -> bool:
+    """Tell what has named columns, or a place, from rows."""
+    if isinstance(table, (str, os.PathLike)) or hasattr(table, "read"):
+        return True
+    if not gives_arrow(table) or not hasattr(table, "__arrow_c_stream__"):
+        return False
+    # What has no length gives its batches once, so nobody may look.
+    return not hasattr(table, "__len__") or is_arrow_table(table, "table")

@@ -84,13 +84,11 @@ def survey(
 
 
 def norms_of(rows: NDArray[Any]) -> NDArray[np.float64]:
-    """Give distances from the origin, as the core computes distances."""
+    """Give distances from the origin, as the core computes them, ascending."""
     origin = np.zeros((1, rows.shape[1]), dtype=rows.dtype)
     names = ("rows", "rows")
     found = search_rows(None, rows, origin, len(rows), 0, False, names)
-    norms = np.empty(len(rows))
-    norms[found.indices[0]] = found.distances[0]
-    return norms
+    return found.distances.ravel()
 
 
 def hashed(
