@@ -88,6 +88,7 @@ class NpySource(Source):
                 magic = file.read(len(MAGIC_PREFIX))
             if magic != MAGIC_PREFIX:
                 raise TableError(f"{self.name} is no .npy file: it begins with {magic!r}")
+            stored: np.memmap[Any, np.dtype[Any]]
             stored = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError as error:
             raise TableNotFoundError(f"no {self.name}: {error.strerror}") from error
