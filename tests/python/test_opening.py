@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Run
 from delta_tables import processor, streaming, vectors_of, write_table
+from fast_lsh_ann._tables import files, opening
 from fast_lsh_ann._tables.embeddings import EmbeddingReader
 from fast_lsh_ann._tables.opening import open_source
 from fast_lsh_ann._tables.source import BATCH_ROWS
@@ -198,6 +199,23 @@ def test_columns_are_found_whatever_their_names(tmp_path: Path) -> None:
     pq.write_table(twice, tmp_path / "twice.parquet")
     with pytest.raises(TableError, match="two columns have one name"):
         open_source(tmp_path / "twice.parquet")
+
+
+@pytest.mark.parametrize("end", ["one.parquet", "year=*/*.parquet"])
+def test_object_stores_are_listed_and_read_by_deltalake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    table = content_of(ROWS).table()
+    for place in ("one.parquet", "year=1/a.parquet", "year=2/a.parquet"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        pq.write_table(table, tmp_path / place)
+    monkeypatch.setattr(files, "is_local", lambda _: False)  # file:// as any other scheme
+    monkeypatch.setattr(opening, "is_local", lambda _: False)
+    ids = ids_of(f"file://{tmp_path}/{end}", storage_options={"timeout": "9 seconds"})
+    assert ids == list(range(300)) * (1 if end == "one.parquet" else 2)
+    for missing in ("none.parquet", "year=9*/*.parquet"):
+        with pytest.raises(TableNotFoundError, match="there is no file"):
+            open_source(f"file://{tmp_path}/{missing}")
 
 
 PEAK = """
