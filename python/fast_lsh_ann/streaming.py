@@ -15,9 +15,12 @@ from fast_lsh_ann._arrow import frame_batch
 from fast_lsh_ann._inputs import as_count, as_flag
 from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._log import logger
-from fast_lsh_ann._processor import DeltaProcessor, report_rows
+from fast_lsh_ann._processor import report_rows
 from fast_lsh_ann._progress import Progress, reporting
 from fast_lsh_ann._streamed.join import TableJoin
+from fast_lsh_ann._streamed.memory import MemoryLimit, parse_memory
+from fast_lsh_ann._streaming_joins import StreamingJoins
+from fast_lsh_ann._streaming_neighbors import StreamingNeighbors
 from fast_lsh_ann._tables.delta import Table, TablePath, Version, refuse_input
 from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann._tables.embeddings import EmbeddingReader, id_array
@@ -56,7 +59,7 @@ class ChunkResult:
     ids: NDArray[Any] | None = None
 
 
-class StreamingLSHProcessor(DeltaProcessor):
+class StreamingLSHProcessor(StreamingNeighbors, StreamingJoins):
     """Locality sensitive hashing of tables that are larger than memory.
 
     Tables are read as a stream of one pinned version, with only the columns that are
@@ -93,6 +96,11 @@ class StreamingLSHProcessor(DeltaProcessor):
         As in :class:`BucketedRandomProjectionLSH`.
     storage_options : mapping, optional
         Credentials and settings of the object store, for every table of this object.
+    memory_limit : int or str, optional
+        What searches and joins of tables may hold at a time: bytes, or a text such as
+        "512MiB" or "2GB".  Half of what is available when a call begins, limits of
+        control groups considered, if not given.  The table's reader and writer, and what
+        the allocator keeps, come on top.
 
     Raises
     ------
@@ -125,6 +133,7 @@ class StreamingLSHProcessor(DeltaProcessor):
         num_hashes_per_table: int = 1,
         projection: Projection = "spark",
         storage_options: Mapping[str, str] | None = None,
+        memory_limit: MemoryLimit = None,
     ) -> None:
         lsh = BucketedRandomProjectionLSH(
             bucket_length,
@@ -135,6 +144,7 @@ class StreamingLSHProcessor(DeltaProcessor):
             projection=projection,
         )
         self._chunk_size = as_count(chunk_size, "chunk_size", 1)
+        self._memory_limit = parse_memory(memory_limit)
         dim = None if dim is None else as_count(dim, "dim", 1, 2**26)
         super().__init__(lsh, storage_options, dim)
 
@@ -144,6 +154,11 @@ class StreamingLSHProcessor(DeltaProcessor):
         return self._chunk_size
 
     @property
+    def memory_limit(self) -> int | None:
+        """Bytes that a call may hold; None for half of what is available."""
+        return self._memory_limit
+
+    @property
     def dim(self) -> int | None:
         """Dimension that embeddings must have; None for that of the first row."""
         return self._dim
@@ -151,7 +166,9 @@ class StreamingLSHProcessor(DeltaProcessor):
     def __repr__(self) -> str:
         parameters = super().__repr__().removesuffix(")")
         dim = "" if self._dim is None else f", dim={self._dim}"
-        return f"{parameters}, chunk_size={self._chunk_size}{dim})"
+        limit = self._memory_limit
+        memory = "" if limit is None else f", memory_limit={limit}"
+        return f"{parameters}, chunk_size={self._chunk_size}{dim}{memory})"
 
     def transform_streaming(
         self,
