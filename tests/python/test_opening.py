@@ -13,11 +13,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 from conftest import Run
-from delta_tables import processor, streaming, vectors_of, write_table
-from fast_lsh_ann._tables import files, opening
+from delta_tables import (
+    hashes_in_memory,
+    processor,
+    streaming,
+    vectors_of,
+    write_table,
+)
+from deltalake.fs import DeltaStorageHandler
+from fast_lsh_ann import StreamingLSHProcessor
 from fast_lsh_ann._tables.embeddings import EmbeddingReader
 from fast_lsh_ann._tables.opening import open_source
 from fast_lsh_ann._tables.source import BATCH_ROWS
@@ -31,6 +39,7 @@ from fast_lsh_ann.errors import (
     TableNotFoundError,
 )
 from interrupts import seconds_to_interrupt
+from object_store import ObjectStore
 from table_kinds import content_of, make_table
 
 ROWS = vectors_of(300)
@@ -201,21 +210,27 @@ def test_columns_are_found_whatever_their_names(tmp_path: Path) -> None:
         open_source(tmp_path / "twice.parquet")
 
 
-@pytest.mark.parametrize("end", ["one.parquet", "year=*/*.parquet"])
-def test_object_stores_are_listed_and_read_by_deltalake(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
-) -> None:
+def test_parquet_files_in_an_object_store_are_read(object_store: ObjectStore) -> None:
+    root = object_store.uri("parquet")
+    handler = DeltaStorageHandler(root, object_store.options)
     table = content_of(ROWS).table()
-    for place in ("one.parquet", "year=1/a.parquet", "year=2/a.parquet"):
-        (tmp_path / place).parent.mkdir(exist_ok=True)
-        pq.write_table(table, tmp_path / place)
-    monkeypatch.setattr(files, "is_local", lambda _: False)  # file:// as any other scheme
-    monkeypatch.setattr(opening, "is_local", lambda _: False)
-    ids = ids_of(f"file://{tmp_path}/{end}", storage_options={"timeout": "9 seconds"})
-    assert ids == list(range(300)) * (1 if end == "one.parquet" else 2)
-    for missing in ("none.parquet", "year=9*/*.parquet"):
+    for place in ("one.parquet", "all/year=1/a.parquet", "all/year=2/a.parquet"):
+        with pa.fs.PyFileSystem(handler).open_output_stream(place) as file:
+            pq.write_table(table, file)
+    asked: dict[str, Any] = {"storage_options": object_store.options}
+    assert ids_of(f"{root}/one.parquet", **asked) == list(range(300))
+    assert ids_of(f"{root}/all/**/*.parquet", **asked) == [*range(300)] * 2
+    assert ids_of(f"{root}/*/year=*/*.parquet", "year = 2 and id < 3", **asked) == [
+        0,
+        1,
+        2,
+    ]
+    lsh = StreamingLSHProcessor(1.0, 3, 7, **asked)
+    (chunk,) = lsh.transform_streaming(f"{root}/one.parquet")
+    np.testing.assert_array_equal(chunk.hashes, hashes_in_memory(ROWS))
+    for missing in ("none.parquet", "none/*.parquet", "all/*.parquet"):
         with pytest.raises(TableNotFoundError, match="there is no file"):
-            open_source(f"file://{tmp_path}/{missing}")
+            open_source(f"{root}/{missing}", **asked)
 
 
 PEAK = """
