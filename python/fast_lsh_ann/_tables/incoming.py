@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import cached_property
+from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -41,10 +42,9 @@ class Incoming:
 
     def __init__(self, table: StreamExportable) -> None:
         if isinstance(table, Frames):
-            self.batches = _own_batches(table)
-            first = next(self.batches)
-            self.schema = first[0]
-            self.batches = _behind(first, self.batches)
+            first = next(table)
+            self.schema = frame_batch(first.clear())[0]
+            self.batches = _own_batches(first, table)
         else:
             reader, self.schema = call_in_thread(
                 lambda: _core.stream_open(table.__arrow_c_stream__())
@@ -72,27 +72,22 @@ class Incoming:
         none = True
         with closing(self.batches) as batches:
             for schema, array in batches:
-                none = False
                 arrays = iter([array, None])
                 frame = _delta_frame(RecordBatchStream(schema, arrays.__next__))
                 row_bytes = max(1, int(frame.estimated_size()) // max(1, frame.height))
-                yield from frame.iter_slices(max(1, size // row_bytes))
+                for part in frame.iter_slices(max(1, size // row_bytes)):
+                    none = False
+                    yield part
         if none:
             yield self.no_rows
 
 
-def _own_batches(table: Frames) -> Generator[ArrowBatch, None, None]:
-    with closing(table):
-        for frame in table:
-            yield frame_batch(frame.rechunk())
-
-
-def _behind(
-    first: ArrowBatch, batches: Generator[ArrowBatch, None, None]
+def _own_batches(
+    first: "pl.DataFrame", others: Frames
 ) -> Generator[ArrowBatch, None, None]:
-    with closing(batches):
-        yield first
-        yield from batches
+    with others:
+        for frame in chain([first], others):
+            yield frame_batch(frame.rechunk())
 
 
 def _read_ahead(reader: "_core.StreamReader") -> Generator[ArrowBatch, None, None]:
