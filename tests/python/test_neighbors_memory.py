@@ -51,6 +51,7 @@ def costs(**changed: int) -> SearchCosts:
         {},
         {"dim": 1536},
         {"k": 1000},
+        {"k": 400_000},
         {"functions": 20},
         {"base_itemsize": 8, "query_itemsize": 8},
         {"threads": 64, "dim": 16},

@@ -115,7 +115,7 @@ class Layout:
         batch_rows = BATCH_ROWS
         while batch_rows >= _LEAST_BATCH:
             layout = cls(costs, limit, batch_rows, _pushed(costs, limit, batch_rows))
-            if layout.fixed_bytes <= limit // 2:
+            if layout.fixed_bytes <= limit // 2 and layout.most_queries(0) > 0:
                 return layout
             batch_rows //= 2
         least = cls(costs, limit, _LEAST_BATCH, _LEAST_BATCH)
