@@ -10,6 +10,10 @@ from fast_lsh_ann import errors, model
 from fast_lsh_ann._core import __version__
 from fast_lsh_ann._old_pickles import note_lookup
 from fast_lsh_ann._runtime import SimdInfo, set_threads, simd_info
+from fast_lsh_ann._streamed.frames import PairFrames
+from fast_lsh_ann._streamed.join_plan import JoinPlan
+from fast_lsh_ann._streamed.neighbors import NeighborFrames
+from fast_lsh_ann._streamed.neighbors_plan import NeighborsPlan
 from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann.delta import DeltaLSHProcessor
 from fast_lsh_ann.delta_utils import (
@@ -39,8 +43,12 @@ __all__ = [
     "ChunkResult",
     "DeltaLSHProcessor",
     "FastLSHError",
+    "JoinPlan",
     "LSHIndex",
+    "NeighborFrames",
     "Neighbors",
+    "NeighborsPlan",
+    "PairFrames",
     "Pairs",
     "RadiusNeighbors",
     "SimdInfo",

@@ -15,10 +15,13 @@ from fast_lsh_ann._arrow import frame_batch
 from fast_lsh_ann._inputs import as_count, as_flag
 from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._log import logger
-from fast_lsh_ann._processor import DeltaProcessor, report_rows
+from fast_lsh_ann._processor import report_rows
 from fast_lsh_ann._progress import Progress, reporting
 from fast_lsh_ann._streamed.join import TableJoin
-from fast_lsh_ann._tables.delta import TablePath, Version, refuse_input
+from fast_lsh_ann._streamed.memory import MemoryLimit, parse_memory
+from fast_lsh_ann._streaming_joins import StreamingJoins
+from fast_lsh_ann._streaming_neighbors import StreamingNeighbors
+from fast_lsh_ann._tables.delta import Table, TablePath, Version, refuse_input
 from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann._tables.embeddings import EmbeddingReader, id_array
 from fast_lsh_ann._tables.output import Mode, Output
@@ -56,13 +59,23 @@ class ChunkResult:
     ids: NDArray[Any] | None = None
 
 
-class StreamingLSHProcessor(DeltaProcessor):
-    """Locality sensitive hashing of Delta tables that are larger than memory.
+class StreamingLSHProcessor(StreamingNeighbors, StreamingJoins):
+    """Locality sensitive hashing of tables that are larger than memory.
 
     Tables are read as a stream of one pinned version, with only the columns that are
     needed, and worked on in chunks of exactly `chunk_size` rows, the last one shorter.
     Besides what each method says, reading takes some batches of 8,192 rows, and a group
     of rows as the table's file has them; writing takes such a group for each processor.
+
+    Tables to be read are Delta tables, Parquet files (one, a folder's, a pattern's, with
+    columns from folders called ``name=value``), Arrow IPC files and streams, ``.npy``
+    files, whose only column is the embedding, or objects that hand over an Arrow C
+    stream, as tables of polars, DuckDB and pyarrow do.  Of an object store only the first
+    two.  Rows of Parquet files come in the order of the paths.  Only Delta tables have a
+    version; all else must stay as it is while it is read.  Conditions (`where`) are in
+    DataFusion's SQL for Delta tables and in polars' for others.  Where the embedding is
+    the only column, the usual `id_column` of "id" means row numbers.  Tables that are
+    written are Delta tables.
 
     Iterators read ahead in a thread of their own.  When they are closed, dropped or
     interrupted it ends by itself; ``contextlib.closing`` does that at a known point.
@@ -83,6 +96,11 @@ class StreamingLSHProcessor(DeltaProcessor):
         As in :class:`BucketedRandomProjectionLSH`.
     storage_options : mapping, optional
         Credentials and settings of the object store, for every table of this object.
+    memory_limit : int or str, optional
+        What searches and joins of tables may hold at a time: bytes, or a text such as
+        "512MiB" or "2GB".  Half of what is available when a call begins, limits of
+        control groups considered, if not given.  The table's reader and writer, and what
+        the allocator keeps, come on top.
 
     Raises
     ------
@@ -115,6 +133,7 @@ class StreamingLSHProcessor(DeltaProcessor):
         num_hashes_per_table: int = 1,
         projection: Projection = "spark",
         storage_options: Mapping[str, str] | None = None,
+        memory_limit: MemoryLimit = None,
     ) -> None:
         lsh = BucketedRandomProjectionLSH(
             bucket_length,
@@ -125,6 +144,7 @@ class StreamingLSHProcessor(DeltaProcessor):
             projection=projection,
         )
         self._chunk_size = as_count(chunk_size, "chunk_size", 1)
+        self._memory_limit = parse_memory(memory_limit)
         dim = None if dim is None else as_count(dim, "dim", 1, 2**26)
         super().__init__(lsh, storage_options, dim)
 
@@ -134,6 +154,11 @@ class StreamingLSHProcessor(DeltaProcessor):
         return self._chunk_size
 
     @property
+    def memory_limit(self) -> int | None:
+        """Bytes that a call may hold; None for half of what is available."""
+        return self._memory_limit
+
+    @property
     def dim(self) -> int | None:
         """Dimension that embeddings must have; None for that of the first row."""
         return self._dim
@@ -141,11 +166,13 @@ class StreamingLSHProcessor(DeltaProcessor):
     def __repr__(self) -> str:
         parameters = super().__repr__().removesuffix(")")
         dim = "" if self._dim is None else f", dim={self._dim}"
-        return f"{parameters}, chunk_size={self._chunk_size}{dim})"
+        limit = self._memory_limit
+        memory = "" if limit is None else f", memory_limit={limit}"
+        return f"{parameters}, chunk_size={self._chunk_size}{dim}{memory})"
 
     def transform_streaming(
         self,
-        path: TablePath,
+        path: Table,
         embedding_column: str = "embedding",
         id_column: str | None = None,
         *,
@@ -161,7 +188,7 @@ class StreamingLSHProcessor(DeltaProcessor):
 
         Parameters
         ----------
-        path : str or path-like
+        path : str, path-like or object
             The table.
         embedding_column : str
             A column of arrays of floats or integers, or of Spark ML vectors.
@@ -218,7 +245,7 @@ class StreamingLSHProcessor(DeltaProcessor):
 
     def transform_to_delta(
         self,
-        input_path: TablePath,
+        input_path: Table,
         output_path: TablePath,
         embedding_column: str = "embedding",
         id_column: str | None = "id",
@@ -243,8 +270,10 @@ class StreamingLSHProcessor(DeltaProcessor):
 
         Parameters
         ----------
-        input_path, output_path : str or path-like
-            The two tables.
+        input_path : str, path-like or object
+            The table to hash.
+        output_path : str or path-like
+            The Delta table to write.
         embedding_column, version, where, progress
             As for :meth:`transform_streaming`.
         on_invalid : {"raise", "skip"}
@@ -297,8 +326,8 @@ InvalidVectorError, DimensionError, BucketRangeError
 
     def similarity_join_streaming(
         self,
-        path_a: TablePath,
-        path_b: TablePath,
+        path_a: Table,
+        path_b: Table,
         threshold: float,
         embedding_column: str = "embedding",
         id_column: str | None = "id",
@@ -318,8 +347,8 @@ InvalidVectorError, DimensionError, BucketRangeError
 
         Parameters
         ----------
-        path_a, path_b : str or path-like
-            The two tables; the same path joins a table with itself: all ordered pairs,
+        path_a, path_b : str, path-like or object
+            The two tables; the same one joins a table with itself: all ordered pairs,
             every row with itself too.
         threshold : float
             The largest distance of a pair.
@@ -366,8 +395,8 @@ InvalidVectorError, BucketRangeError
 
     def similarity_join_chunked_both(
         self,
-        path_a: TablePath,
-        path_b: TablePath,
+        path_a: Table,
+        path_b: Table,
         threshold: float,
         embedding_column: str = "embedding",
         id_column: str | None = "id",

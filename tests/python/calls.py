@@ -84,6 +84,17 @@ class Scene:
         return fast_lsh_ann.StreamingLSHProcessor(2.0, 5, 42, chunk_size=self.n // 7)
 
     @cached_property
+    def limited(self) -> fast_lsh_ann.StreamingLSHProcessor:
+        """One whose joins take a few chunks."""
+        limit = self.n * (4 * self.dim + 100) // 2
+        return fast_lsh_ann.StreamingLSHProcessor(2.0, 5, 42, memory_limit=limit)
+
+    @cached_property
+    def narrow(self) -> fast_lsh_ann.StreamingLSHProcessor:
+        """One that holds a part of the table's rows only."""
+        return fast_lsh_ann.StreamingLSHProcessor(2.0, 5, 42, memory_limit="32MiB")
+
+    @cached_property
     def table(self) -> Path:
         path = self.folder / f"table-{self.n}-{self.dim}"
         if not path.exists():
@@ -126,6 +137,31 @@ def _joined(scene: Scene) -> Any:
     output, table = scene.output(), scene.table
     scene.streaming.similarity_join_chunked_both(table, table, 4.0, output_path=output)
     return fast_lsh_ann.delta_utils.open_table(output).version()
+
+
+def _limited(scene: Scene) -> Any:
+    output, table = scene.output(), scene.table
+    report = scene.limited.similarity_join_to_delta(table, None, output, 4.0)
+    return report.version, report.rows
+
+
+def _planned(scene: Scene) -> Any:
+    plan = scene.limited.plan_similarity_join(scene.table, None, 4.0)
+    assert plan.passes is not None
+    assert plan.passes > 1
+    return plan.pairs, plan.bytes_read
+
+
+def _neighbors_saved(scene: Scene) -> Any:
+    output = scene.output()
+    search = scene.streaming.nearest_neighbors_to_delta
+    report = search(scene.table, scene.table, output, 3)
+    return report.version, report.rows, pl.read_delta(str(output))
+
+
+def _neighbors_planned(scene: Scene) -> Any:
+    plan = scene.streaming.plan_nearest_neighbors(scene.table, scene.table, 3)
+    return plan.passes, plan.queries, plan.rows, plan.dim
 
 
 def _written(scene: Scene) -> Any:
@@ -247,6 +283,22 @@ SMALL: dict[str, Call] = {
         s.streaming.similarity_join_chunked_both(s.table, s.table, 4.0)
     ),
     "StreamingLSHProcessor.similarity_join_chunked_both: saved": _joined,
+    "StreamingLSHProcessor.similarity_join_to_delta": _limited,
+    "StreamingLSHProcessor.plan_similarity_join": _planned,
+    "StreamingLSHProcessor.similarity_join_frames": lambda s: (
+        s.limited.similarity_join_frames(s.table, None, 4.0)
+    ),
+    "StreamingLSHProcessor.similarity_join_frames: keys": lambda s: (
+        s.limited.similarity_join_frames(s.table, None, np.inf, by=["id"])
+    ),
+    "StreamingLSHProcessor.nearest_neighbors_to_delta": _neighbors_saved,
+    "StreamingLSHProcessor.nearest_neighbors_streaming": lambda s: (
+        s.streaming.nearest_neighbors_streaming(s.table, s.table, 3)
+    ),
+    "StreamingLSHProcessor.plan_nearest_neighbors": _neighbors_planned,
+    "DeltaLSHProcessor.nearest_neighbors_delta": lambda s: (
+        s.processor.nearest_neighbors_delta(s.table, s.table, 3)
+    ),
     "streaming.benchmark_streaming": lambda _: sorted(
         fast_lsh_ann.streaming.benchmark_streaming(100, 4)
     ),
@@ -313,6 +365,31 @@ LONG: dict[str, Call] = {
     ),
     "stream: join of chunks": lambda s: s.streaming.similarity_join_chunked_both(
         s.table, s.table, 1.0
+    ),
+    "stream: limited join": lambda s: sum(
+        map(len, s.limited.similarity_join_frames(s.table, s.table, 1.0))
+    ),
+    "stream: limited join by keys": lambda s: sum(
+        map(len, s.limited.similarity_join_frames(s.table, None, 1.0, by=["id"]))
+    ),
+    "stream: limited join to a table": lambda s: s.limited.similarity_join_to_delta(
+        s.table, None, s.folder / "saved", 0.0, mode="overwrite"
+    ),
+    "stream: neighbors": lambda s: sum(
+        frame.height
+        for frame in s.streaming.nearest_neighbors_streaming(s.table, s.table, 10)
+    ),
+    "stream: neighbors in many passes": lambda s: sum(
+        frame.height
+        for frame in s.narrow.nearest_neighbors_streaming(
+            s.table, s.table, 10, exact=True
+        )
+    ),
+    "stream: neighbors to a table": lambda s: s.streaming.nearest_neighbors_to_delta(
+        s.table, s.table, s.folder / "saved", 1, exact=True, mode="overwrite"
+    ),
+    "Delta: neighbors": lambda s: s.processor.nearest_neighbors_delta(
+        s.table, s.table, 10, exact=True
     ),
     "write: a Parquet file": lambda s: write_table(
         RecordBatch([("v", s.base)]), s.folder / "saved.parquet", mode="overwrite"

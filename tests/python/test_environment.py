@@ -13,8 +13,10 @@ from conftest import Run
 # ---- the table of calls ----------------------------------------------------------------
 
 HOLDERS = {  # of results: they compute nothing
-    *("ChunkResult", "Neighbors", "Pairs", "RadiusNeighbors", "SimdInfo", "WriteReport"),
+    *("ChunkResult", "JoinPlan", "Neighbors", "PairFrames", "Pairs", "RadiusNeighbors"),
+    *("SimdInfo", "WriteReport"),
     *("FastLSHError", "__version__", "errors"),
+    *("NeighborFrames", "NeighborsPlan"),
 }
 
 

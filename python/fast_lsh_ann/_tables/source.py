@@ -40,6 +40,8 @@ class Source(ABC):
         A bound on the rows it gives; None where reading alone tells.
     one_shot : bool
         Whether it can be read once only.
+    nameless : bool
+        Whether its only column is the embedding, by whatever name that is asked for.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Source(ABC):
     columns: list[str]
     rows_at_most: int | None = None
     one_shot: bool = False
+    nameless: bool = False
 
     @abstractmethod
     def embedding_dtype(self, column: str) -> np.dtype[Any]:
@@ -61,11 +64,13 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def batches(self, columns: Sequence[str]) -> Iterator[list[ArrowColumn]]:
+    def batches(
+        self, columns: Sequence[str], batch_rows: int = BATCH_ROWS
+    ) -> Iterator[list[ArrowColumn]]:
         """Begin to read columns; all that may wait is left to the iterator.
 
         The iterator is used, and dropped, in another thread.  Batches have about
-        `BATCH_ROWS` rows.
+        `batch_rows` rows.
         """
 
     @abstractmethod
