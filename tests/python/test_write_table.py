@@ -85,7 +85,7 @@ def test_every_output_holds_the_table(kind: str, tmp_path: Path) -> None:
     assert READERS[kind](out).equals(FRAME)
     assert left(tmp_path) == [out.name]
     with pytest.raises(TableExistsError, match="mode='overwrite'"):
-        write_table(FRAME[:1], out)
+        write_table(Frames(fails_at_once()), out)
     assert READERS[kind](out).equals(FRAME)
     write_table(FRAME[:1], str(out), mode="overwrite")
     assert READERS[kind](out).equals(FRAME[:1])
@@ -197,6 +197,11 @@ def test_groups_of_rows_are_neither_large_nor_tiny(tmp_path: Path) -> None:
 
 
 # ---- whole or not at all ---------------------------------------------------------------
+
+
+def fails_at_once() -> Generator[pl.DataFrame, None, None]:
+    raise LookupError("of the source")
+    yield FRAME
 
 
 def fails_midway() -> Generator[pl.DataFrame, None, None]:
