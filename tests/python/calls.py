@@ -287,6 +287,9 @@ SMALL: dict[str, Call] = {
     "StreamingLSHProcessor.transform_streaming": lambda s: (
         s.streaming.transform_streaming(s.table)
     ),
+    "StreamingLSHProcessor.transform_frames": lambda s: pl.concat(
+        list(s.streaming.transform_frames(s.table))
+    ),
     "StreamingLSHProcessor.transform_to_delta": _streamed,
     "StreamingLSHProcessor.similarity_join_streaming": lambda s: (
         s.streaming.similarity_join_streaming(s.table, s.table, 4.0)
