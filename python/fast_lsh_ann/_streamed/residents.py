@@ -171,8 +171,10 @@ class _Group:
     ----------
     start, stop : int
         Its rows among the sorted ones.
-    first, end : int
-        Numbers of its keys.
+    first : int
+        Number of its first key.
+    mixed : bool
+        Whether its keys are several.
     index : core index or None
         Its rows, once they were prepared.
     """
@@ -180,12 +182,8 @@ class _Group:
     start: int
     stop: int
     first: int
-    end: int
+    mixed: bool
     index: "_core.Index | None" = None
-
-    @property
-    def mixed(self) -> bool:
-        return self.end - self.first > 1
 
 
 @dataclass(frozen=True)
@@ -250,7 +248,7 @@ class Grouped(Resident):
         first = np.array([group.first for group in self._groups], dtype=np.int64)
         starts = np.searchsorted(other.numbers, first).tolist()
         stops = [*starts[1:], len(order)]
-        for group, start, stop in zip(self._groups, starts, stops, strict=True):
+        for group, start, stop in zip(self._groups, starts, stops, strict=False):
             if start == stop:
                 continue
             for pairs in self._meet(group, reader, piece, other, slice(start, stop)):
@@ -321,15 +319,15 @@ class Grouped(Resident):
 
 
 def _groups(numbers: NDArray[np.int64]) -> Iterator[_Group]:
-    """Cut sorted keys, numbered from 0 without a gap, into groups."""
-    ends = np.cumsum(np.bincount(numbers)) if len(numbers) else numbers
-    start = first = 0
-    while first < len(ends):
+    """Cut rows, sorted by the numbers of their keys, into groups."""
+    ends = np.cumsum(np.bincount(numbers))
+    start = 0
+    while start < len(numbers):
+        first = int(numbers[start])
         end = int(np.searchsorted(ends, start + _TOGETHER_ROWS, side="right"))
-        end = max(end, first + 1)
-        stop = int(ends[end - 1])
-        yield _Group(start, stop, first, end)
-        start, first = stop, end
+        stop = int(ends[max(end - 1, first)])
+        yield _Group(start, stop, first, bool(numbers[stop - 1] != first))
+        start = stop
 
 
 def _equal(pairs: Pairs, left: _Sorted, right: _Sorted) -> Pairs:
