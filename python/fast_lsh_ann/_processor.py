@@ -18,6 +18,7 @@ from fast_lsh_ann._search import JoinTerms
 from fast_lsh_ann._streamed.join import TableJoin
 from fast_lsh_ann._streamed.residents import Engine
 from fast_lsh_ann._tables.delta import (
+    Table,
     TablePath,
     Version,
     as_options,
@@ -115,7 +116,7 @@ class DeltaProcessor(HasParameters):
 
     def _reader(
         self,
-        path: TablePath,
+        path: Table,
         embedding_column: str,
         id_column: str | None,
         version: Version,
@@ -240,7 +241,7 @@ class DeltaProcessor(HasParameters):
 
     def _join(
         self,
-        paths: tuple[TablePath, TablePath],
+        paths: tuple[Table, Table],
         threshold: float,
         embedding_column: str,
         id_column: str | None,

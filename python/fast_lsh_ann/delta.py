@@ -9,7 +9,7 @@ from fast_lsh_ann._inputs import as_count
 from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._processor import DeltaProcessor
 from fast_lsh_ann._progress import Progress, reporting
-from fast_lsh_ann._tables.delta import TablePath, Version
+from fast_lsh_ann._tables.delta import Table, TablePath, Version
 from fast_lsh_ann._tables.output import Mode, Output
 from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
@@ -21,10 +21,20 @@ __all__ = ["DeltaLSHProcessor"]
 
 
 class DeltaLSHProcessor(DeltaProcessor):
-    """Locality sensitive hashing of embedding columns in Delta tables.
+    """Locality sensitive hashing of embedding columns in Delta tables, and in others.
 
     Every call reads one pinned version of its tables, in pieces, with only the columns it
     needs; see :class:`BucketedRandomProjectionLSH` for what is computed.
+
+    Tables to be read are Delta tables, Parquet files (one, a folder's, a pattern's, with
+    columns from folders called ``name=value``), Arrow IPC files and streams, ``.npy``
+    files, whose only column is the embedding, or objects that hand over an Arrow C
+    stream, as tables of polars, DuckDB and pyarrow do.  Of an object store only the first
+    two.  Rows of Parquet files come in the order of the paths.  Only Delta tables have a
+    version; all else must stay as it is while it is read.  Conditions (`where`) are in
+    DataFusion's SQL for Delta tables and in polars' for others.  Where the embedding is
+    the only column, the usual `id_column` of "id" means row numbers.  Tables that are
+    written are Delta tables.
 
     Parameters
     ----------
@@ -68,7 +78,7 @@ class DeltaLSHProcessor(DeltaProcessor):
 
     def transform_delta(
         self,
-        path: TablePath,
+        path: Table,
         embedding_column: str = "embedding",
         id_column: str | None = "id",
         chunk_size: int = 50000,
@@ -82,7 +92,7 @@ class DeltaLSHProcessor(DeltaProcessor):
 
         Parameters
         ----------
-        path : str or path-like
+        path : str, path-like or object
             The table.
         embedding_column : str
             A column of arrays of floats or integers, or of Spark ML vectors.
@@ -136,7 +146,7 @@ class DeltaLSHProcessor(DeltaProcessor):
 
     def transform_and_save(
         self,
-        input_path: TablePath,
+        input_path: Table,
         output_path: TablePath,
         embedding_column: str = "embedding",
         id_column: str | None = "id",
@@ -158,8 +168,10 @@ class DeltaLSHProcessor(DeltaProcessor):
 
         Parameters
         ----------
-        input_path, output_path : str or path-like
-            The two tables.
+        input_path : str, path-like or object
+            The table to hash.
+        output_path : str or path-like
+            The Delta table to write.
         embedding_column, id_column, chunk_size, version, where, progress
             As for :meth:`transform_delta`.
         mode : {"overwrite", "error", "append"}
@@ -200,8 +212,8 @@ InvalidVectorError, BucketRangeError
 
     def similarity_join_delta(
         self,
-        path_a: TablePath,
-        path_b: TablePath,
+        path_a: Table,
+        path_b: Table,
         threshold: float,
         embedding_column: str = "embedding",
         id_column: str | None = "id",
@@ -221,8 +233,8 @@ InvalidVectorError, BucketRangeError
 
         Parameters
         ----------
-        path_a, path_b : str or path-like
-            The two tables; the same path joins a table with itself: all ordered pairs,
+        path_a, path_b : str, path-like or object
+            The two tables; the same one joins a table with itself: all ordered pairs,
             every row with itself too.
         threshold : float
             The largest distance of a pair.

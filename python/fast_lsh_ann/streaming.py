@@ -20,7 +20,7 @@ from fast_lsh_ann._progress import Progress, reporting
 from fast_lsh_ann._streamed.join import TableJoin
 from fast_lsh_ann._streamed.memory import MemoryLimit, parse_memory
 from fast_lsh_ann._streaming_joins import StreamingJoins
-from fast_lsh_ann._tables.delta import TablePath, Version, refuse_input
+from fast_lsh_ann._tables.delta import Table, TablePath, Version, refuse_input
 from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann._tables.embeddings import EmbeddingReader, id_array
 from fast_lsh_ann._tables.output import Mode, Output
@@ -59,12 +59,22 @@ class ChunkResult:
 
 
 class StreamingLSHProcessor(StreamingJoins):
-    """Locality sensitive hashing of Delta tables that are larger than memory.
+    """Locality sensitive hashing of tables that are larger than memory.
 
     Tables are read as a stream of one pinned version, with only the columns that are
     needed, and worked on in chunks of exactly `chunk_size` rows, the last one shorter.
     Besides what each method says, reading takes some batches of 8,192 rows, and a group
     of rows as the table's file has them; writing takes such a group for each processor.
+
+    Tables to be read are Delta tables, Parquet files (one, a folder's, a pattern's, with
+    columns from folders called ``name=value``), Arrow IPC files and streams, ``.npy``
+    files, whose only column is the embedding, or objects that hand over an Arrow C
+    stream, as tables of polars, DuckDB and pyarrow do.  Of an object store only the first
+    two.  Rows of Parquet files come in the order of the paths.  Only Delta tables have a
+    version; all else must stay as it is while it is read.  Conditions (`where`) are in
+    DataFusion's SQL for Delta tables and in polars' for others.  Where the embedding is
+    the only column, the usual `id_column` of "id" means row numbers.  Tables that are
+    written are Delta tables.
 
     Iterators read ahead in a thread of their own.  When they are closed, dropped or
     interrupted it ends by itself; ``contextlib.closing`` does that at a known point.
@@ -160,7 +170,7 @@ class StreamingLSHProcessor(StreamingJoins):
 
     def transform_streaming(
         self,
-        path: TablePath,
+        path: Table,
         embedding_column: str = "embedding",
         id_column: str | None = None,
         *,
@@ -176,7 +186,7 @@ class StreamingLSHProcessor(StreamingJoins):
 
         Parameters
         ----------
-        path : str or path-like
+        path : str, path-like or object
             The table.
         embedding_column : str
             A column of arrays of floats or integers, or of Spark ML vectors.
@@ -233,7 +243,7 @@ class StreamingLSHProcessor(StreamingJoins):
 
     def transform_to_delta(
         self,
-        input_path: TablePath,
+        input_path: Table,
         output_path: TablePath,
         embedding_column: str = "embedding",
         id_column: str | None = "id",
@@ -258,8 +268,10 @@ class StreamingLSHProcessor(StreamingJoins):
 
         Parameters
         ----------
-        input_path, output_path : str or path-like
-            The two tables.
+        input_path : str, path-like or object
+            The table to hash.
+        output_path : str or path-like
+            The Delta table to write.
         embedding_column, version, where, progress
             As for :meth:`transform_streaming`.
         on_invalid : {"raise", "skip"}
@@ -312,8 +324,8 @@ InvalidVectorError, DimensionError, BucketRangeError
 
     def similarity_join_streaming(
         self,
-        path_a: TablePath,
-        path_b: TablePath,
+        path_a: Table,
+        path_b: Table,
         threshold: float,
         embedding_column: str = "embedding",
         id_column: str | None = "id",
@@ -333,8 +345,8 @@ InvalidVectorError, DimensionError, BucketRangeError
 
         Parameters
         ----------
-        path_a, path_b : str or path-like
-            The two tables; the same path joins a table with itself: all ordered pairs,
+        path_a, path_b : str, path-like or object
+            The two tables; the same one joins a table with itself: all ordered pairs,
             every row with itself too.
         threshold : float
             The largest distance of a pair.
@@ -381,8 +393,8 @@ InvalidVectorError, BucketRangeError
 
     def similarity_join_chunked_both(
         self,
-        path_a: TablePath,
-        path_b: TablePath,
+        path_a: Table,
+        path_b: Table,
         threshold: float,
         embedding_column: str = "embedding",
         id_column: str | None = "id",

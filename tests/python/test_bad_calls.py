@@ -235,7 +235,7 @@ def table_cases() -> list[Case]:
         for open_case in (
             bad(read, "nothing")(TABLE, "no Delta table at 'nothing'"),
             bad(read, "folder")(TABLE, "no Delta table at 'folder'"),
-            bad(read, "file")(errors.DeltaError, "'file'"),
+            bad(read, "file")(errors.TableError, "'file'"),
             bad(read, 5)(TYPE, "the path of a table must be a str or path-like, got int"),
             bad(read, "")(VALUE, "the path of a table is empty or holds a NUL"),
             bad(read, "t", "vec")(

@@ -79,7 +79,8 @@ class RowStream:
             return None
         row_bytes = size.row_bytes(batch)
         most = max(1, size.rows(row_bytes))
-        chunk = Gathered(most if self._most is None else min(most, self._most))
+        expected = most if self._most is None else min(most, self._most)
+        chunk = Gathered(expected, most)
         taken = 0.0
         while batch is not None:
             room = min(most - len(chunk), size.rows(row_bytes, taken))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _BATCHES_AHEAD = 2
+_USUAL_ID = "id"
 _NO_ROWS: NDArray[Any] = np.empty((0, 0))
 
 
@@ -91,7 +92,9 @@ class EmbeddingReader:
     embedding_column : str
         A column of arrays of floats or integers, or of Spark ML vectors.
     id_column : str or None
-        A column of any type without nulls, or None for row numbers.
+        A column of any type without nulls, or None for row numbers.  "id", which is what
+        methods ask for unless told, means row numbers too where the embedding is the
+        only column.
     carried : sequence of str
         Columns that come with the rows.
     skip : bool
@@ -131,12 +134,13 @@ class EmbeddingReader:
         skip: bool = False,
     ) -> None:
         self.source = source
-        self._embedding = embedding_column
-        self._id = id_column
+        self._embedding = source.columns[0] if source.nameless else embedding_column
+        alone = source.columns == [self._embedding]
+        self._id = None if alone and id_column == _USUAL_ID else id_column
         self._carried = list(carried)
-        self.name = f"column {embedding_column!r} of {source.name}"
+        self.name = f"column {self._embedding!r} of {source.name}"
         self._check_columns()
-        self.dtype = source.embedding_dtype(embedding_column)
+        self.dtype = source.embedding_dtype(self._embedding)
         self.dim: int | None = None
         self.rows_at_most = source.rows_at_most
         self.skipped = 0
@@ -223,8 +227,7 @@ class EmbeddingReader:
 
         Errors as for :meth:`batches`; close the iterator when leaving it early.
         """
-        bound = size if self.rows_at_most is None else min(size, self.rows_at_most)
-        chunk = Gathered(bound)
+        chunk = Gathered(min(size, self.rows_at_most or 0), size)
         with closing(self.batches()) as batches:
             for piece in chain.from_iterable(_cut(batch, size) for batch in batches):
                 chunk.append(piece)
@@ -254,6 +257,7 @@ class EmbeddingReader:
         named = [self._id] if self._id is not None else []
         wanted = list(dict.fromkeys([*named, *self._carried]))
         nothing = self.source.no_rows(wanted) if wanted else pl.DataFrame()
+        nothing = pl.DataFrame([_decoded(column) for column in nothing])
         no_ids = pl.Series("id", [], dtype=pl.Int64)
         if self._id is not None:
             no_ids = nothing[self._id].alias("id")
@@ -300,7 +304,7 @@ class EmbeddingReader:
         """Take the ids and the columns carried along."""
         import polars as pl
 
-        taken = {column.name: pl.Series(column.name, column) for column in columns}
+        taken = {c.name: _decoded(pl.Series(c.name, c)) for c in columns}
         carried = pl.DataFrame([taken[name] for name in self._carried])
         if self._id is None:
             return pl.Series("id", numbers), carried
@@ -336,12 +340,15 @@ class Gathered:
 
     Parameters
     ----------
-    capacity : int
+    expected : int
         Rows there will be, to the best of one's knowledge.
+    most : int
+        Rows there can be.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
+    def __init__(self, expected: int, most: int) -> None:
+        self._expected = expected
+        self._most = most
         self._place = 0
         self._rows: NDArray[Any] = _NO_ROWS
         self._used = 0
@@ -364,7 +371,8 @@ class Gathered:
     def _reserve(self, needed: int) -> None:
         if needed <= len(self._rows):
             return
-        room = self._capacity if needed <= self._capacity else 2 * needed
+        more = min(2 * needed, self._most)
+        room = self._expected if needed <= self._expected else more
         grown = np.empty((room, self._rows.shape[1]), dtype=self._rows.dtype)
         grown[: self._used] = self._rows[: self._used]
         self._rows = grown
@@ -384,6 +392,14 @@ class Gathered:
             pl.concat([piece.ids for piece in pieces], rechunk=True),
             pl.concat([piece.carried for piece in pieces], rechunk=True),
         )
+
+
+def _decoded(column: "pl.Series") -> "pl.Series":
+    """Give strings themselves, for those behind a dictionary; each batch has its own."""
+    import polars as pl
+
+    encoded = column.dtype in (pl.Categorical, pl.Enum)
+    return column.cast(pl.String) if encoded else column
 
 
 def id_array(ids: "pl.Series") -> NDArray[Any]:

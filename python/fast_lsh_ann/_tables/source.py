@@ -40,6 +40,8 @@ class Source(ABC):
         A bound on the rows it gives; None where reading alone tells.
     one_shot : bool
         Whether it can be read once only.
+    nameless : bool
+        Whether its only column is the embedding, by whatever name that is asked for.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Source(ABC):
     columns: list[str]
     rows_at_most: int | None = None
     one_shot: bool = False
+    nameless: bool = False
 
     @abstractmethod
     def embedding_dtype(self, column: str) -> np.dtype[Any]:
