@@ -1,43 +1,25 @@
 """Joins of tables larger than memory: the naive program's pairs, whatever the chunks."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+import json
 from pathlib import Path
 from typing import Any
 
 import deltalake
 import numpy as np
-import oracle
 import polars as pl
 import pytest
 from delta_tables import TWO_BATCHES, vectors_of, write_table
-from fast_lsh_ann import (
-    BucketedRandomProjectionLSH,
-    StreamingLSHProcessor,
-    exact_similarity_join,
-)
-from fast_lsh_ann._streamed import limited, residents
-from fast_lsh_ann._streamed.arrange import Arrangement, arrange
-from fast_lsh_ann._streamed.chunked import ChunkedJoin
-from fast_lsh_ann._streamed.chunks import ChunkSize
-from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
+from fast_lsh_ann import BucketedRandomProjectionLSH, exact_similarity_join
+from fast_lsh_ann._streamed import chunked, residents
 from fast_lsh_ann.errors import (
-    ArrowError,
     BucketRangeError,
-    ColumnNotFoundError,
-    DimensionError,
     InputTypeError,
     InvalidVectorError,
-    MemoryLimitError,
     ParameterError,
+    TableExistsError,
+    TableSchemaError,
 )
-
-Row = tuple[Any, ...]
-THRESHOLD, TABLES, SEED = 1.0, 3, 7
-
-
-def processor(**parameters: Any) -> StreamingLSHProcessor:
-    return StreamingLSHProcessor(1.0, TABLES, SEED, **parameters)
+from joined import Row, Tables, processor, rows_of, set_chunks
 
 
 @pytest.fixture(params=[1, 7, 100])
@@ -47,92 +29,9 @@ def chunks(request: Any, monkeypatch: pytest.MonkeyPatch) -> int:
     return int(request.param)
 
 
-def set_chunks(patch: pytest.MonkeyPatch, stays: int, passes: int) -> None:
-    def arranged(*arguments: Any) -> Arrangement:
-        sizes = {"stays": ChunkSize(stays), "passes": ChunkSize(passes)}
-        return replace(arrange(*arguments), **sizes)
-
-    patch.setattr(limited, "arrange", arranged)
-
-
-class Tables:
-    """Two tables and what a naive program finds in them.
-
-    Rows lie on a coarse grid, so that distances are often equal, and rows too.
-    """
-
-    def __init__(self, folder: Path, ids: str = "int") -> None:
-        generator = np.random.default_rng(5)
-        self.rows = {
-            "a": (generator.integers(-4, 5, (44, 3)) / 4).astype(np.float32),
-            "b": (generator.integers(-4, 5, (36, 3)) / 4).astype(np.float64),
-        }
-        self.ids = {side: make_ids(ids, len(rows)) for side, rows in self.rows.items()}
-        self.columns: dict[str, dict[str, list[Any]]] = {}
-        self.paths: dict[str, str] = {}
-        for side, rows in self.rows.items():
-            n = len(rows)
-            self.columns[side] = {
-                "country": [(None, "fr", "it", "de", "es")[i * i % 5] for i in range(n)],
-                "size": generator.integers(0, 3, n).tolist(),
-            }
-            element = pl.Float32 if side == "a" else pl.Float64
-            self.paths[side] = write_table(
-                folder / side,
-                rows,
-                ids=self.ids[side],
-                element=element,
-                **self.columns[side],
-                **({"only_b": list(range(n))} if side == "b" else {}),
-            )
-
-    def path(self, side: str) -> str:
-        return self.paths[side]
-
-    def expected(
-        self, other: str = "b", *, by: Any = (), columns: Any = (), **asked: Any
-    ) -> list[Row]:
-        """The pairs of table a with another: all of them, turned into rows."""
-        a, b = self.rows["a"], self.rows[other]
-        vectors = oracle.unit_vectors(TABLES, 3, SEED)
-        buckets = oracle.buckets(a, vectors, 1.0), oracle.buckets(b, vectors, 1.0)
-        least = 0 if asked.get("exact") else asked.get("min_collisions", 1)
-        candidates = oracle.collisions(*buckets) >= least
-        mine, theirs = self.columns["a"], self.columns[other]
-        for name in by:
-            equal = [[x == y and x is not None for y in theirs[name]] for x in mine[name]]
-            candidates &= np.array(equal)
-        pairs = oracle.similarity_join(
-            a,
-            b,
-            THRESHOLD,
-            candidates,
-            strict=asked.get("strict", False),
-            upper=asked.get("self_pairs") == "upper",
-        )
-        found = []
-        for i, j, d in zip(pairs.left, pairs.right, pairs.distances, strict=True):
-            sides = ((mine, i), (theirs, j))
-            carried = (side[name][at] for side, at in sides for name in columns)
-            row = (self.ids["a"][int(i)], self.ids[other][int(j)], float(d), *carried)
-            found.append(row)
-        return sorted(found, key=repr)
-
-
-def make_ids(kind: str, n: int) -> pl.Series:
-    if kind == "int":
-        return pl.Series(range(1000, 1000 + n), dtype=pl.Int32)
-    texts = pl.Series([f"row {i:03}" for i in range(n)])
-    return texts.cast(pl.Categorical) if kind == "dictionary" else texts
-
-
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     return Tables(tmp_path_factory.mktemp("tables"))
-
-
-def rows_of(frames: Any) -> list[Row]:
-    return sorted((row for frame in frames for row in frame.rows()), key=repr)
 
 
 # ---- pairs -----------------------------------------------------------------------------
@@ -144,14 +43,15 @@ ASKED: list[dict[str, Any]] = [
     {"min_collisions": 2},
     {"exact": True, "strict": True, "by": ["country"]},
     {"by": ["country"], "columns": ["size"]},
-    {"by": ["size", "country"], "min_collisions": 3},
+    {"by": ["size", "country"], "min_collisions": 2},
     {"columns": ["country", "size"]},
 ]
 
 
+@pytest.mark.usefixtures("chunks")
 @pytest.mark.parametrize("asked", ASKED, ids=str)
 def test_pairs_of_two_tables_are_the_naive_programs(
-    tables: Tables, chunks: int, asked: dict[str, Any]
+    tables: Tables, asked: dict[str, Any]
 ) -> None:
     expected = tables.expected("b", **asked)
     assert len(expected) > 10
@@ -170,10 +70,11 @@ def turned(row: Row) -> Row:
     return (id_b, id_a, distance, *carried[half:], *carried[:half])
 
 
+@pytest.mark.usefixtures("chunks")
 @pytest.mark.parametrize("self_pairs", ["all", "upper"])
 @pytest.mark.parametrize("asked", ASKED, ids=str)
 def test_pairs_of_a_table_with_itself_are_the_naive_programs(
-    tables: Tables, chunks: int, asked: dict[str, Any], self_pairs: Any
+    tables: Tables, asked: dict[str, Any], self_pairs: Any
 ) -> None:
     asked = {**asked, "self_pairs": self_pairs}
     expected = tables.expected("a", **asked)
@@ -182,8 +83,9 @@ def test_pairs_of_a_table_with_itself_are_the_naive_programs(
     assert rows_of(found) == expected
 
 
-@pytest.mark.parametrize("ids", ["int", "text", "dictionary"])
-def test_ids_keep_their_types(tmp_path: Path, chunks: int, ids: str) -> None:
+@pytest.mark.usefixtures("chunks")
+@pytest.mark.parametrize("ids", ["int", "text"])
+def test_ids_keep_their_types(tmp_path: Path, ids: str) -> None:
     tables = Tables(tmp_path, ids)
     frames = processor().similarity_join_frames(
         tables.path("a"), tables.path("b"), 1.0, by=["country"]
@@ -196,6 +98,21 @@ def test_ids_keep_their_types(tmp_path: Path, chunks: int, ids: str) -> None:
     )
     tables.ids = {side: pl.Series(range(n)) for side, n in (("a", 44), ("b", 36))}
     assert rows_of(by_number) == tables.expected("a", self_pairs="upper")
+
+
+@pytest.mark.usefixtures("chunks")
+def test_texts_behind_dictionaries_are_texts(tables: Tables) -> None:
+    """Ids, keys and columns; of a frame, which Delta tables cannot hold."""
+    coded = pl.col("country").cast(pl.Categorical)
+    a, b = (pl.read_delta(tables.path(side)) for side in "ab")
+    a = a.with_columns(coded, id=pl.format("row {}", "id").cast(pl.Categorical))
+    asked: dict[str, Any] = {"by": ["country"], "columns": ["country"]}
+    expected = tables.expected("b", **asked)
+    frame = pl.concat(processor().similarity_join_frames(a, b, 1.0, **asked))
+    texts = frame.with_columns(pl.col(pl.Categorical).cast(pl.String)).rows()
+    assert sorted(texts, key=repr) == sorted(
+        ((f"row {row[0]}", *row[1:]) for row in expected), key=repr
+    )
 
 
 def test_the_same_table_named_twice_is_joined_with_itself(tables: Tables) -> None:
@@ -212,9 +129,11 @@ def test_the_same_table_named_twice_is_joined_with_itself(tables: Tables) -> Non
         )
 
 
-def test_conditions_are_of_their_side(tables: Tables, chunks: int) -> None:
+@pytest.mark.usefixtures("chunks")
+def test_conditions_are_of_their_side(tables: Tables) -> None:
     path, lsh = tables.path("a"), processor()
-    small = {i for i, size in zip(tables.ids["a"], tables.columns["a"]["size"], strict=True) if size == 1}
+    sizes = zip(tables.ids["a"], tables.columns["a"]["size"], strict=True)
+    small = {row for row, size in sizes if size == 1}
     every = tables.expected("a")
     found = lsh.similarity_join_frames(path, None, 1.0, where_a="size = 1")
     assert rows_of(found) == [r for r in every if r[0] in small and r[1] in small]
@@ -289,13 +208,16 @@ def test_groups_of_any_size_give_their_pairs(
     }
     assert len(expected) > 700
     lsh = processor()
-    for other, self_pairs in ((None, "all"), (table, "all"), (None, "upper")):
+    sides: list[tuple[str | None, Any]] = [(None, "all"), (table, "all"), (None, "upper")]
+    for other, self_pairs in sides:
         frames = lsh.similarity_join_frames(
-            *(table, other, 1.0),
+            table,
+            other,
+            1.0,
             exact=True,
             by=["group"],
             self_pairs=self_pairs,
-            **({"where_b": "id >= 0"} if other else {}),
+            where_b=None if other is None else "id >= 0",
         )
         found = rows_of(frames)
         wanted = {r for r in expected if self_pairs == "all" or r[0] < r[1]}
@@ -313,7 +235,7 @@ KEYS: dict[str, tuple[pl.Series, pl.Series]] = {
         pl.Series([np.nan, -0.0, None], dtype=pl.Float32),
     ),
     "texts": (
-        pl.Series(["x", "y", None]).cast(pl.Categorical),
+        pl.Series(["x", "y", None]),
         pl.Series(["y", "x", None]),
     ),
     "binary": (pl.Series([b"x", b"y", None]), pl.Series([b"y", b"x", None])),
@@ -323,8 +245,8 @@ KEYS: dict[str, tuple[pl.Series, pl.Series]] = {
         pl.Series(["2026-01-02", "2026-01-01", None]).str.to_date(),
     ),
     "structs": (
-        pl.Series([{"x": 1, "y": 2}, {"x": 2, "y": 2}, {"x": None, "y": 2}]),
-        pl.Series([{"x": 2, "y": 2}, {"x": 1, "y": 2}, {"x": None, "y": 2}]),
+        pl.Series([{"x": 1, "y": 2}, {"x": 2, "y": 2}, None]),
+        pl.Series([{"x": 2, "y": 2}, {"x": 1, "y": 2}, None]),
     ),
 }
 
@@ -357,47 +279,184 @@ def test_keys_that_do_not_compare_are_refused(tmp_path: Path) -> None:
 def test_frames_are_of_bounded_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fast_lsh_ann._streamed import chunked
-
     monkeypatch.setattr(residents, "BLOCK_PAIRS", 100)
     monkeypatch.setattr(chunked, "BLOCK_PAIRS", 100)
     table = write_table(tmp_path / "t", np.zeros((60, 2), np.float32), key=[1] * 60)
-    for asked in ({}, {"by": ["key"]}):
-        heights = [len(f) for f in processor().similarity_join_frames(table, None, 0.0, **asked)]
+    for by in ((), ("key",)):
+        frames = processor().similarity_join_frames(table, None, 0.0, by=by)
+        heights = [len(frame) for frame in frames]
         assert sum(heights) == 3600
         assert max(heights) == 100
         assert len(heights) < 40  # and not needlessly many
 
 
-def test_no_more_than_a_chunk_and_what_passes_is_held(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+# ---- rows that are not valid -----------------------------------------------------------
+
+
+def with_holes(rows: Any) -> list[Any]:
+    holed = [row.tolist() for row in rows]
+    holed[3], holed[7][1], holed[20], holed[43] = None, None, [1.0], [np.nan] * 3
+    return holed
+
+
+@pytest.mark.usefixtures("chunks")
+@pytest.mark.parametrize("by", [(), ("country",)])
+def test_invalid_rows_are_left_out_or_named(
+    tables: Tables, tmp_path: Path, by: Any
 ) -> None:
-    """The one before is gone when the next one is read."""
-    import gc
-    import weakref
+    left_out = {1003, 1007, 1020, 1043}
+    holed = write_table(
+        tmp_path / "holed",
+        with_holes(tables.rows["a"]),
+        ids=tables.ids["a"],
+        **tables.columns["a"],
+    )
+    lsh = processor()
+    valid = [row for row in tables.expected("b", by=by) if row[0] not in left_out]
+    frames = lsh.similarity_join_frames(
+        holed, tables.path("b"), 1.0, by=by, on_invalid="skip"
+    )
+    assert rows_of(frames) == valid
+    both = [r for r in tables.expected("a", by=by) if not left_out & {r[0], r[1]}]
+    out = tmp_path / "out"
+    lsh.similarity_join_to_delta(holed, None, out, 1.0, by=by, on_invalid="skip")
+    assert sorted(pl.read_delta(str(out)).rows(), key=repr) == both
+    commit = deltalake.DeltaTable(out).history(1)[0]
+    assert commit["fast_lsh_ann.skipped_rows_a"] == "4"
+    for a, b in ((holed, None), (holed, tables.path("b")), (tables.path("b"), holed)):
+        with pytest.raises(InvalidVectorError, match="row 3") as raised:
+            rows_of(lsh.similarity_join_frames(a, b, 1.0, by=by))
+        assert raised.value.row == 3
 
-    table = write_table(tmp_path / "t", vectors_of(200))
-    other = write_table(tmp_path / "o", vectors_of(200), key=[i % 3 for i in range(200)])
-    set_chunks(monkeypatch, 50, 20)
-    alive: list[Any] = []
-    most = 0
-    take = limited_take = __import__(
-        "fast_lsh_ann._streamed.chunks", fromlist=["RowStream"]
-    ).RowStream.take
 
-    def counted(self: Any, size: ChunkSize) -> EmbeddingBatch | None:
-        nonlocal most
-        gc.collect()
-        most = max(most, sum(one() is not None for one in alive))
-        batch = limited_take(self, size)
-        if batch is not None:
-            alive.append(weakref.ref(batch.rows))
-        return batch
+@pytest.mark.parametrize("by", [(), ("key",)])
+@pytest.mark.parametrize("side", ["a", "b", "itself"])
+def test_a_bucket_out_of_range_is_named_by_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: str, by: Any
+) -> None:
+    """Rows that are sorted by key keep their numbers."""
+    set_chunks(monkeypatch, 30, 20)
+    rows = vectors_of(100).astype(np.float64)
+    rows[57, 2] = 1e300
+    keys = [(i * 7) % 5 for i in range(100)]
+    bad = write_table(tmp_path / "bad", rows, element=pl.Float64, key=keys)
+    good = write_table(tmp_path / "good", rows[:50], element=pl.Float64, key=keys[:50])
+    sides = {"a": (bad, good), "b": (good, bad), "itself": (bad, None)}[side]
+    with pytest.raises(BucketRangeError, match="row 57") as raised:
+        rows_of(processor().similarity_join_frames(*sides, 1.0, by=by))
+    assert raised.value.row == 57
+    assert repr(bad) in str(raised.value)
+    exact = processor().similarity_join_frames(*sides, 1.0, by=by, exact=True)
+    assert len(rows_of(exact)) > 0
 
-    monkeypatch.setattr("fast_lsh_ann._streamed.chunks.RowStream.take", counted)
-    for asked in ((table, None, 1.0), (table, other, 1.0)):
-        rows_of(processor().similarity_join_frames(*asked))
-        # While a piece is read there is the chunk that stays, and nothing else.
-        assert most == 1
-    assert take is limited_take
-    assert len(alive) > 20
+
+# ---- what is written -------------------------------------------------------------------
+
+
+def test_one_commit_tells_what_it_holds(tables: Tables, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    lsh = processor(memory_limit="64MiB")
+    asked: dict[str, Any] = {"columns": ["country"], "by": ["country"], "strict": True}
+    sides = (tables.path("a"), tables.path("b"))
+    report = lsh.similarity_join_to_delta(
+        *sides, out, 1.0, **asked, where_b="size < 2", job_id="monday"
+    )
+    frame = pl.read_delta(str(out))
+    assert report.rows == frame.height > 5
+    assert report.version == deltalake.DeltaTable(out).version() == 0
+    small = {
+        row
+        for row, size in zip(tables.ids["b"], tables.columns["b"]["size"], strict=True)
+        if size < 2
+    }
+    expected = [r for r in tables.expected("b", **asked) if r[1] in small]
+    assert sorted(frame.rows(), key=repr) == expected
+    commit = deltalake.DeltaTable(out).history(1)[0]
+    told = {
+        "operation": "similarity_join",
+        "source_a": sides[0],
+        "source_b": sides[1],
+        "source_version_a": "0",
+        "where_b": "size < 2",
+        "job_id": "monday",
+        "skipped_rows_b": "0",
+    }
+    assert (
+        told.items()
+        <= {
+            key.removeprefix("fast_lsh_ann."): value for key, value in commit.items()
+        }.items()
+    )
+    parameters = json.loads(commit["fast_lsh_ann.parameters"])
+    assert parameters["threshold"] == 1.0
+    assert parameters["by"] == ["country"]
+    assert parameters["strict"] is True
+    assert parameters["bucket_length"] == 1.0
+    again = lsh.similarity_join_to_delta(
+        *sides, out, 1.0, **asked, where_b="size < 2", job_id="monday", mode="append"
+    )
+    assert (again.skipped, again.rows, again.version) == (True, 0, 0)
+    more = lsh.similarity_join_to_delta(*sides, out, 1.0, **asked, mode="append")
+    assert (more.version, more.skipped) == (1, False)
+    assert pl.read_delta(str(out)).height == report.rows + more.rows
+
+
+def test_a_table_in_the_way_is_kept(tables: Tables, tmp_path: Path) -> None:
+    """Nothing is searched before it is found."""
+    out = write_table(tmp_path / "out", vectors_of(3))
+    lsh = processor()
+    with pytest.raises(TableExistsError, match="mode='error'"):
+        lsh.similarity_join_to_delta(tables.path("a"), None, out, 1.0, progress=_never)
+    with pytest.raises(TableSchemaError, match="id_a"):
+        lsh.similarity_join_to_delta(
+            tables.path("a"), None, out, 1.0, mode="append", progress=_never
+        )
+    assert deltalake.DeltaTable(out).version() == 0
+    report = lsh.similarity_join_to_delta(
+        tables.path("a"), None, out, 1.0, mode="overwrite"
+    )
+    assert report.version == 1
+
+
+def _never(done: int, total: int) -> None:
+    raise AssertionError(f"{done} of {total} were searched")
+
+
+# ---- progress --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", [(), ("key",)])
+@pytest.mark.parametrize("itself", [True, False])
+def test_progress_counts_pairs_of_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, itself: bool, by: Any
+) -> None:
+    set_chunks(monkeypatch, 20, 15)
+    a = write_table(tmp_path / "a", vectors_of(30), key=[i % 3 for i in range(30)])
+    b = write_table(tmp_path / "b", vectors_of(50), key=[i % 3 for i in range(50)])
+    seen: list[tuple[int, int]] = []
+    total = 900 if itself else 1500
+    frames = processor().similarity_join_frames(
+        a, None if itself else b, 1.0, by=by, progress=lambda *step: seen.append(step)
+    )
+    rows_of(frames)
+    assert {step[1] for step in seen} == {total}
+    done = [step[0] for step in seen]
+    assert done == sorted(done)
+    assert done[-1] == total
+    ends = [400, 800, 900] if itself else [300, 600, 900, 1000, 1150, 1300, 1450, 1500]
+    assert set(ends) <= set(done)
+
+
+def test_progress_ends_at_all_where_fewer_rows_came(tmp_path: Path) -> None:
+    """Rows that were deleted are counted by the log."""
+    table = write_table(tmp_path / "t", vectors_of(30))
+    seen: list[tuple[int, int]] = []
+    frames = processor().similarity_join_frames(
+        table,
+        None,
+        1.0,
+        where_a="id < 20",
+        progress=lambda *step: seen.append(step),
+    )
+    rows_of(frames)
+    assert seen[-1] == (400, 400)
