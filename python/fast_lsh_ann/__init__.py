@@ -12,6 +12,8 @@ from fast_lsh_ann._old_pickles import note_lookup
 from fast_lsh_ann._runtime import SimdInfo, set_threads, simd_info
 from fast_lsh_ann._streamed.frames import PairFrames
 from fast_lsh_ann._streamed.join_plan import JoinPlan
+from fast_lsh_ann._streamed.neighbors import NeighborFrames
+from fast_lsh_ann._streamed.neighbors_plan import NeighborsPlan
 from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann.delta import DeltaLSHProcessor
 from fast_lsh_ann.delta_utils import (
@@ -43,7 +45,9 @@ __all__ = [
     "FastLSHError",
     "JoinPlan",
     "LSHIndex",
+    "NeighborFrames",
     "Neighbors",
+    "NeighborsPlan",
     "PairFrames",
     "Pairs",
     "RadiusNeighbors",

@@ -20,6 +20,7 @@ from fast_lsh_ann._progress import Progress, reporting
 from fast_lsh_ann._streamed.join import TableJoin
 from fast_lsh_ann._streamed.memory import MemoryLimit, parse_memory
 from fast_lsh_ann._streaming_joins import StreamingJoins
+from fast_lsh_ann._streaming_neighbors import StreamingNeighbors
 from fast_lsh_ann._tables.delta import Table, TablePath, Version, refuse_input
 from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann._tables.embeddings import EmbeddingReader, id_array
@@ -58,7 +59,7 @@ class ChunkResult:
     ids: NDArray[Any] | None = None
 
 
-class StreamingLSHProcessor(StreamingJoins):
+class StreamingLSHProcessor(StreamingNeighbors, StreamingJoins):
     """Locality sensitive hashing of tables that are larger than memory.
 
     Tables are read as a stream of one pinned version, with only the columns that are
@@ -96,9 +97,10 @@ class StreamingLSHProcessor(StreamingJoins):
     storage_options : mapping, optional
         Credentials and settings of the object store, for every table of this object.
     memory_limit : int or str, optional
-        What methods that take no `chunk_size` may hold: bytes, or a text such as
-        ``"512MiB"``, ``"1GiB"`` or ``"2GB"``.  Half of what is available to the process
-        unless given.
+        What searches and joins of tables may hold at a time: bytes, or a text such as
+        "512MiB" or "2GB".  Half of what is available when a call begins, limits of
+        control groups considered, if not given.  The table's reader and writer, and what
+        the allocator keeps, come on top.
 
     Raises
     ------

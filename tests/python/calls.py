@@ -15,6 +15,9 @@ from typing import Any
 
 import fast_lsh_ann
 import numpy as np
+import polars as pl
+from fast_lsh_ann._arrow import RecordBatch
+from fast_lsh_ann.tables import write_table
 from numpy.typing import NDArray
 
 Rows = NDArray[Any]
@@ -87,6 +90,11 @@ class Scene:
         return fast_lsh_ann.StreamingLSHProcessor(2.0, 5, 42, memory_limit=limit)
 
     @cached_property
+    def narrow(self) -> fast_lsh_ann.StreamingLSHProcessor:
+        """One that holds a part of the table's rows only."""
+        return fast_lsh_ann.StreamingLSHProcessor(2.0, 5, 42, memory_limit="32MiB")
+
+    @cached_property
     def table(self) -> Path:
         path = self.folder / f"table-{self.n}-{self.dim}"
         if not path.exists():
@@ -142,6 +150,29 @@ def _planned(scene: Scene) -> Any:
     assert plan.passes is not None
     assert plan.passes > 1
     return plan.pairs, plan.bytes_read
+
+
+def _neighbors_saved(scene: Scene) -> Any:
+    output = scene.output()
+    search = scene.streaming.nearest_neighbors_to_delta
+    report = search(scene.table, scene.table, output, 3)
+    return report.version, report.rows, pl.read_delta(str(output))
+
+
+def _neighbors_planned(scene: Scene) -> Any:
+    plan = scene.streaming.plan_nearest_neighbors(scene.table, scene.table, 3)
+    return plan.passes, plan.queries, plan.rows, plan.dim
+
+
+def _written(scene: Scene) -> Any:
+    output = scene.output().with_suffix(".parquet")
+    write_table(scene.index.nearest_neighbors(scene.queries, 5), output)
+    return pl.read_parquet(output)
+
+
+def _appended(scene: Scene) -> Any:
+    output, rows = scene.output(), RecordBatch([("embedding", scene.base)])
+    return [write_table(rows, output, mode="append", job_id=job) for job in "aab"]
 
 
 def _sketched(scene: Scene) -> Any:
@@ -260,9 +291,19 @@ SMALL: dict[str, Call] = {
     "StreamingLSHProcessor.similarity_join_frames: keys": lambda s: (
         s.limited.similarity_join_frames(s.table, None, np.inf, by=["id"])
     ),
+    "StreamingLSHProcessor.nearest_neighbors_to_delta": _neighbors_saved,
+    "StreamingLSHProcessor.nearest_neighbors_streaming": lambda s: (
+        s.streaming.nearest_neighbors_streaming(s.table, s.table, 3)
+    ),
+    "StreamingLSHProcessor.plan_nearest_neighbors": _neighbors_planned,
+    "DeltaLSHProcessor.nearest_neighbors_delta": lambda s: (
+        s.processor.nearest_neighbors_delta(s.table, s.table, 3)
+    ),
     "streaming.benchmark_streaming": lambda _: sorted(
         fast_lsh_ann.streaming.benchmark_streaming(100, 4)
     ),
+    "tables.write_table": _written,
+    "tables.write_table: Delta": _appended,
     "set_threads": lambda _: fast_lsh_ann.set_threads(2),
     "simd_info": lambda _: fast_lsh_ann.simd_info().tiers,
 }
@@ -334,6 +375,28 @@ LONG: dict[str, Call] = {
     "stream: limited join to a table": lambda s: s.limited.similarity_join_to_delta(
         s.table, None, s.folder / "saved", 0.0, mode="overwrite"
     ),
+    "stream: neighbors": lambda s: sum(
+        frame.height
+        for frame in s.streaming.nearest_neighbors_streaming(s.table, s.table, 10)
+    ),
+    "stream: neighbors in many passes": lambda s: sum(
+        frame.height
+        for frame in s.narrow.nearest_neighbors_streaming(
+            s.table, s.table, 10, exact=True
+        )
+    ),
+    "stream: neighbors to a table": lambda s: s.streaming.nearest_neighbors_to_delta(
+        s.table, s.table, s.folder / "saved", 1, exact=True, mode="overwrite"
+    ),
+    "Delta: neighbors": lambda s: s.processor.nearest_neighbors_delta(
+        s.table, s.table, 10, exact=True
+    ),
+    "write: a Parquet file": lambda s: write_table(
+        RecordBatch([("v", s.base)]), s.folder / "saved.parquet", mode="overwrite"
+    ),
+    "write: a Delta table": lambda s: write_table(
+        RecordBatch([("v", s.base)]), s.folder / "saved", mode="overwrite"
+    ),
     "Delta: sample": lambda s: fast_lsh_ann.create_sample_delta(
         s.folder / "saved", s.n, s.dim
     ),
@@ -349,6 +412,8 @@ def _parts(result: Any) -> Iterator[bytes]:
     elif hasattr(result, "__slots__") and hasattr(result, "__arrow_c_stream__"):
         for name in result.__slots__:
             yield from _parts(getattr(result, name))
+    elif isinstance(result, fast_lsh_ann.WriteReport):
+        yield repr([result.version, result.rows, result.skipped]).encode()
     elif dataclasses.is_dataclass(result) and not isinstance(result, type):
         for field in dataclasses.fields(result):
             yield from _parts(getattr(result, field.name))

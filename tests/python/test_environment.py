@@ -16,6 +16,7 @@ HOLDERS = {  # of results: they compute nothing
     *("ChunkResult", "JoinPlan", "Neighbors", "PairFrames", "Pairs", "RadiusNeighbors"),
     *("SimdInfo", "WriteReport"),
     *("FastLSHError", "__version__", "errors"),
+    *("NeighborFrames", "NeighborsPlan"),
 }
 
 
@@ -35,7 +36,7 @@ def test_every_call_has_a_row() -> None:
     public = set(public_calls())
     assert public - rows == set(), "tests/python/calls.py lacks rows for these"
     modules = {"delta_utils.read_delta_lazy", "streaming.benchmark_streaming"}
-    assert rows - public == modules
+    assert rows - public == {*modules, "tables.write_table"}
 
 
 # ---- floating point --------------------------------------------------------------------

@@ -24,6 +24,7 @@ from fast_lsh_ann import (
 )
 from fast_lsh_ann._streamed import chunked, residents
 from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
+from fast_lsh_ann._tables.source import BATCH_ROWS
 from fast_lsh_ann.errors import (
     BucketRangeError,
     DimensionError,
@@ -257,9 +258,11 @@ def test_each_table_is_read_as_often_as_said(
     begun: list[str] = []
     batches = EmbeddingReader.batches
 
-    def recorded(self: EmbeddingReader) -> Generator[EmbeddingBatch, None, None]:
+    def recorded(
+        self: EmbeddingReader, batch_rows: int = BATCH_ROWS
+    ) -> Generator[EmbeddingBatch, None, None]:
         begun.append(self.source.uri)
-        return batches(self)
+        return batches(self, batch_rows)
 
     monkeypatch.setattr(EmbeddingReader, "batches", recorded)
     lsh = streaming(chunk_size=20)

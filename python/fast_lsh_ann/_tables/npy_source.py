@@ -116,10 +116,12 @@ class NpySource(Source):
         element = pl.Float32 if self._dtype == np.float32 else pl.Float64
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.List(element)))
 
-    def batches(self, columns: Sequence[str]) -> Iterator[list[ArrowColumn]]:
+    def batches(
+        self, columns: Sequence[str], batch_rows: int = BATCH_ROWS
+    ) -> Iterator[list[ArrowColumn]]:
         """Begin to read the rows."""
         self.check_columns(columns)
-        step = max(1, min(BATCH_ROWS, _BATCH_VALUES // self._dim))
+        step = max(1, min(batch_rows, _BATCH_VALUES // self._dim))
         return self._pieces(step)
 
     def _pieces(self, step: int) -> Iterator[list[ArrowColumn]]:
