@@ -40,9 +40,11 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     batches = EmbeddingReader.batches
 
-    def recorded(self: EmbeddingReader) -> Generator[EmbeddingBatch, None, None]:
+    def recorded(
+        self: EmbeddingReader, *rows: int
+    ) -> Generator[EmbeddingBatch, None, None]:
         found.append(Path(self.source.uri).name)
-        return batches(self)
+        return batches(self, *rows)
 
     monkeypatch.setattr(EmbeddingReader, "batches", recorded)
     return found
@@ -52,20 +54,17 @@ def test_the_table_that_stays_is_the_one_with_which_least_is_read(
     tmp_path: Path, begun: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which of two orders reads fewer rows is counted here."""
-    monkeypatch.setattr(arranging, "_beside", lambda _: 0.0)
-    sizes = {"tiny": 90, "small": 1010, "large": 3000}
+    monkeypatch.setattr(arranging, "_working", lambda _: 0.0)
+    lsh, rows = processor(memory_limit=150_000), rows_of_a_chunk(tmp_path)
+    sizes = {"tiny": 90, "small": rows - 20, "large": 3 * rows - 20}
     tables = {
         name: write_table(tmp_path / name, vectors_of(n, dim=16))
         for name, n in sizes.items()
     }
-    lsh = processor(memory_limit=150_000)
-    plan = lsh.plan_similarity_join(tables["large"], None, 0.1, exact=True)
-    rows = plan.chunk_rows
-    assert rows is not None
-    assert 1010 < rows < 3000
+    begun.clear()
 
     def read(stays: str, passes: str) -> int:
-        return sizes[stays] + -(-sizes[stays] // (rows or 1)) * sizes[passes]
+        return sizes[stays] + -(-sizes[stays] // rows) * sizes[passes]
 
     for a in sizes:
         for b in sizes:
@@ -84,22 +83,33 @@ def test_the_table_that_stays_is_the_one_with_which_least_is_read(
             assert begun == [a, b, stays, *[passes] * chunks]
     begun.clear()
     plan = lsh.plan_similarity_join(tables["large"], None, 0.1, exact=True)
+    count = -(-sizes["large"] // (plan.chunk_rows or 1))
+    assert plan.passes == count
+    assert count > 1
+    begun.clear()
     rows_of(lsh.similarity_join_frames(tables["large"], None, 0.1, exact=True))
-    assert begun == ["large"] * (2 + (plan.passes or 0))
-    assert plan.passes == -(-3000 // rows)
+    assert begun == ["large"] * (1 + count)
+
+
+def rows_of_a_chunk(folder: Path) -> int:
+    """Rows of dimension 16 in a chunk of a join of two tables in 150,000 bytes."""
+    a, b = (write_table(folder / f"probe{i}", vectors_of(5000, dim=16)) for i in "ab")
+    lsh = processor(memory_limit=150_000)
+    rows = lsh.plan_similarity_join(a, b, 0.1, exact=True).chunk_rows
+    assert rows is not None
+    assert 500 < rows < 2500
+    return rows
 
 
 def test_a_larger_table_stays_where_that_reads_less(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A chunk and a bit stays in two, and all of the other passes twice."""
-    monkeypatch.setattr(arranging, "_beside", lambda _: 0.0)
+    monkeypatch.setattr(arranging, "_working", lambda _: 0.0)
     lsh = processor(memory_limit=150_000)
-    over = write_table(tmp_path / "over", vectors_of(1100, dim=16))
-    large = write_table(tmp_path / "large", vectors_of(2000, dim=16))
-    rows = lsh.plan_similarity_join(large, None, 0.1, exact=True).chunk_rows
-    assert rows is not None
-    assert rows < 1100 < 2000 < 2 * rows
+    rows = rows_of_a_chunk(tmp_path)
+    over = write_table(tmp_path / "over", vectors_of(rows + 20, dim=16))
+    large = write_table(tmp_path / "large", vectors_of(2 * rows - 20, dim=16))
     assert lsh.plan_similarity_join(over, large, 0.1, exact=True).stays == "b"
 
 
@@ -121,8 +131,18 @@ def test_a_table_that_is_read_once_stays(tables: Tables) -> None:
     for a, b in ((once("a"), None), (twice, twice), (once("a"), once("b"))):
         with pytest.raises(ParameterError, match=r"can be read once.*write .* to a file"):
             lsh.similarity_join_frames(a, b, 1.0)
-    plan = lsh.plan_similarity_join(once("b"), tables.path("a"), 1.0)
-    assert (plan.stays, plan.passes, plan.pairs, plan.seconds) == ("a", None, None, None)
+    with pytest.raises(ParameterError, match="a plan reads some of it"):
+        lsh.plan_similarity_join(once("b"), tables.path("a"), 1.0)
+
+
+def test_a_frame_is_a_table_whose_rows_are_not_known(tables: Tables) -> None:
+    a, b = (pl.read_delta(tables.path(side)) for side in "ab")
+    lsh = processor()
+    assert rows_of(lsh.similarity_join_frames(a, b, 1.0)) == tables.expected("b")
+    assert rows_of(lsh.similarity_join_frames(a, None, 1.0)) == tables.expected("a")
+    plan = lsh.plan_similarity_join(a, tables.path("b"), 1.0)
+    assert plan.stays == "b"
+    assert (plan.rows_a, plan.passes, plan.pairs, plan.seconds) == (None, 1, None, None)
     assert "unknown" in str(plan)
 
 
