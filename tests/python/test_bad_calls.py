@@ -1,5 +1,6 @@
 """Every bad call is answered by an exception of ours that says what, where and how."""
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from fast_lsh_ann import (
 )
 from fast_lsh_ann.delta_utils import open_table, read_delta_lazy, read_hash_scheme
 from fast_lsh_ann.streaming import benchmark_streaming
+from fast_lsh_ann.tables import write_table
 
 VALUE = errors.ParameterError
 TYPE = errors.InputTypeError
@@ -217,11 +219,13 @@ def test_a_count_beyond_the_rows_is_all_of_them() -> None:
 # ---- tables ----------------------------------------------------------------------------
 
 D, S = DeltaLSHProcessor(), StreamingLSHProcessor()
+PAIRS = MODEL.index(ROWS).similarity_join(threshold=1.0)
 
 
 def table_cases() -> list[Case]:
     join, chunked = S.similarity_join_streaming, S.similarity_join_chunked_both
     save, to_delta = D.transform_and_save, S.transform_to_delta
+    write = write_table
     readers: list[Any] = [
         *(read_delta_embeddings, read_delta_embeddings_chunked, read_delta_lazy),
         *(D.transform_delta, S.transform_streaming, lambda t, *a: save(t, "out", *a)),
@@ -299,6 +303,38 @@ def table_cases() -> list[Case]:
         bad(save, "t", "")(VALUE, "is empty"),
         bad(save, "t", "file")(errors.DeltaError, "'file' is a file"),
         bad(save, "t", "file/x")(errors.DeltaError, "Could not create local directory"),
+        bad(save, "t", "hashes", mode="error")(
+            errors.TableExistsError, "a Delta table at 'hashes', which mode='error'"
+        ),
+        bad(save, "t", "out", mode="add")(VALUE, "error, append, overwrite, got 'add'"),
+        bad(save, "t", "out", job_id=5)(TYPE, "job_id must be a str, got int"),
+        bad(to_delta, "t", "hashes", mode="append", include_embeddings=True)(
+            errors.TableSchemaError, "column 'embedding' is not in the table"
+        ),
+        bad(StreamingLSHProcessor(3.0).transform_to_delta, "t", "hashes", mode="append")(
+            errors.SchemeMismatchError, "bucket_length 3.0 against 2.0"
+        ),
+        bad(to_delta, "t", "t4", mode="append")(
+            errors.DeltaError, "hash its source anew"
+        ),
+        bad(chunked, "t", "t", 1.0, job_id="x")(VALUE, "there is no output_path"),
+        bad(chunked, "t", "t", 1.0, output_path="out", job_id="")(VALUE, "is empty"),
+        bad(write, 5, "out")(TYPE, "give an Arrow C stream"),
+        bad(write, PAIRS, 5)(TYPE, "str, path-like or binary file, got int"),
+        bad(write, PAIRS, "")(VALUE, "is empty"),
+        bad(write, PAIRS, "o.parquet", mode="add")(VALUE, "got 'add'"),
+        bad(write, PAIRS, "o.arrow", mode="append")(VALUE, "rows to Delta tables, not"),
+        bad(write, PAIRS, "o.arrows", job_id="x")(VALUE, "not by the file 'o.arrows'"),
+        bad(write, PAIRS, io.BytesIO(), job_id="x")(VALUE, "not by a binary file"),
+        bad(write, PAIRS, "s3://b/o.parquet")(VALUE, "leave the suffix out"),
+        bad(write, PAIRS, "out", metadata=5)(TYPE, "metadata must map names to values"),
+        bad(write, PAIRS, "out", storage_options=5)(TYPE, "must map str to str"),
+        bad(write, PAIRS, "file")(errors.DeltaError, "'file' is a file"),
+        bad(write, PAIRS, "nowhere/o.arrow")(errors.TableError, "No such file"),
+        bad(write, PAIRS, "t")(errors.TableExistsError, "at 't'"),
+        bad(write, PAIRS, "t", mode="append")(
+            errors.TableSchemaError, "the table: Delta table 't'"
+        ),
         bad(to_delta, "t", "t")(VALUE, "is the input table"),
         bad(to_delta, "t", "out", include_embeddings="no")(TYPE, "True or False, got"),
         bad(chunked, "t", "t", 1.0, output_path="t")(VALUE, "is the input table"),

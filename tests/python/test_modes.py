@@ -21,6 +21,7 @@ from fast_lsh_ann.errors import (
     TableExistsError,
     TableSchemaError,
 )
+from killed import killed_writers
 from processes import at_once
 
 Write = Callable[..., Any]
@@ -334,3 +335,9 @@ def test_three_that_do_one_job_at_once_do_it_once(
     assert sorted(skipped for ((_, skipped),) in reports) == [False, True, True]
     assert len({version for ((version, _),) in reports}) == 1
     assert sorted(pl.read_delta(str(out))["id"]) == list(range(ROWS))
+
+
+def test_writers_that_are_killed_leave_the_old_table_or_the_new_one(
+    tmp_path: Path,
+) -> None:
+    assert sum(killed_writers(tmp_path, moments=4, seed=1).values()) == 4

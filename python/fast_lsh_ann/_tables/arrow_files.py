@@ -69,7 +69,8 @@ def _pieces(
 
     with closing(incoming.batches) as batches:
         for batch in batches:
-            whole = pa.record_batch(BatchExport(batch))
+            with _arrow_errors():
+                whole = pa.record_batch(BatchExport(batch))
             row_bytes = max(1, whole.nbytes // max(1, whole.num_rows))
             most = min(_GROUP_ROWS, max(1, GROUP_BYTES // row_bytes))
             for start in range(0, whole.num_rows, most):
@@ -147,12 +148,12 @@ def _groups(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
     waiting: list[Any] = []
     rows = size = 0
     for batch in batches:
-        waiting.append(batch)
         rows += batch.num_rows
         size += batch.nbytes
-        if size >= GROUP_BYTES or rows >= _GROUP_ROWS:
+        if waiting and (size > GROUP_BYTES or rows > _GROUP_ROWS):
             yield pa.concat_batches(waiting)
-            waiting, rows, size = [], 0, 0
+            waiting, rows, size = [], batch.num_rows, batch.nbytes
+        waiting.append(batch)
     if waiting:
         yield pa.concat_batches(waiting)
 

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import cached_property
+from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,6 +16,7 @@ from fast_lsh_ann._arrow import (
 )
 from fast_lsh_ann._streamed.frames import Frames
 from fast_lsh_ann._threads import call_in_thread, prefetch
+from fast_lsh_ann.errors import InputTypeError, ParameterError, TableError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,19 +39,27 @@ class Incoming:
         Schema of every batch.
     batches : generator of record batches
         Maybe none.
+
+    Raises
+    ------
+    ArrowError
+        If the stream cannot be opened.
+    InputTypeError, ParameterError
+        If it has no named columns, or two of one name.
     """
 
     def __init__(self, table: StreamExportable) -> None:
         if isinstance(table, Frames):
-            self.batches = _own_batches(table)
-            first = next(self.batches)
-            self.schema = first[0]
-            self.batches = _behind(first, self.batches)
+            frames = table.given_away()
+            first = next(frames)
+            self.schema = frame_batch(first.clear())[0]
+            self.batches = _own_batches(first, frames)
         else:
             reader, self.schema = call_in_thread(
                 lambda: _core.stream_open(table.__arrow_c_stream__())
             )
             self.batches = _read_ahead(reader)
+        _check_columns(self.schema)
 
     def __enter__(self) -> Self:
         return self
@@ -72,27 +82,35 @@ class Incoming:
         none = True
         with closing(self.batches) as batches:
             for schema, array in batches:
-                none = False
                 arrays = iter([array, None])
                 frame = _delta_frame(RecordBatchStream(schema, arrays.__next__))
                 row_bytes = max(1, int(frame.estimated_size()) // max(1, frame.height))
-                yield from frame.iter_slices(max(1, size // row_bytes))
+                for part in frame.iter_slices(max(1, size // row_bytes)):
+                    none = False
+                    yield part
         if none:
             yield self.no_rows
 
 
-def _own_batches(table: Frames) -> Generator[ArrowBatch, None, None]:
-    with closing(table):
-        for frame in table:
-            yield frame_batch(frame.rechunk())
+def _check_columns(schema: "_core.ArrowSchema") -> None:
+    fields = _core.schema_fields(schema)
+    if fields is None:
+        raise InputTypeError("the table to be written is a single Arrow column; name it")
+    names = [name for name, _ in fields]
+    for name in names:
+        if names.count(name) > 1:
+            raise ParameterError(
+                f"the table to be written has {names.count(name)} columns {name!r}; "
+                f"rename them"
+            )
 
 
-def _behind(
-    first: ArrowBatch, batches: Generator[ArrowBatch, None, None]
+def _own_batches(
+    first: "pl.DataFrame", others: Generator["pl.DataFrame", None, None]
 ) -> Generator[ArrowBatch, None, None]:
-    with closing(batches):
-        yield first
-        yield from batches
+    with closing(others):
+        for frame in chain([first], others):
+            yield frame_batch(frame.rechunk())
 
 
 def _read_ahead(reader: "_core.StreamReader") -> Generator[ArrowBatch, None, None]:
@@ -111,10 +129,15 @@ def _batches(reader: "_core.StreamReader") -> Iterator[ArrowBatch]:
 def _delta_frame(stream: StreamExportable) -> "pl.DataFrame":
     """Take a stream as a frame of the types that Delta tables have."""
     import polars as pl
+    from polars.exceptions import PanicException, PolarsError
 
-    frame = pl.DataFrame(stream)
-    types = [(name, _delta_type(dtype)) for name, dtype in frame.schema.items()]
-    return frame.cast(pl.Schema(types)).rechunk()
+    try:
+        frame = pl.DataFrame(stream)
+        types = [(name, _delta_type(dtype)) for name, dtype in frame.schema.items()]
+        return frame.cast(pl.Schema(types)).rechunk()
+    except (PolarsError, PanicException, ValueError) as error:
+        text = (str(error).splitlines() or [""])[0]
+        raise TableError(f"the table does not fit a Delta table: {text}") from error
 
 
 def _delta_type(dtype: Any) -> Any:
