@@ -261,7 +261,7 @@ def table_joins(settings: Settings) -> Iterator[Operation]:
 
 def million(settings: Settings) -> Iterator[Operation]:
     """A large table hashed into another, and joined with a small one."""
-    data = from_script("Gaussian", settings.rows(1_000_000), DIM, settings.rows(1_000))
+    data = from_script("Gaussian", settings.rows(1_000_000), DIM, settings.queries(200))
     hashed = Request("to_delta", {"table": str(table_of(data.rows)), "chunk": CHUNK})
     name = f"transform_to_delta, {short(data.n)} by {short(CHUNK)}"
     yield Operation(name, hashed, by_hashes(data.rows, table=True))
@@ -366,5 +366,5 @@ PARTS: Mapping[str, Part] = {
         "The methods `similarity_join_...`; two tables of {0} rows, chunks of 1K.",
         table_joins,
     ),
-    "million": part("A Delta table of 1M rows x 128, and one of 1K.", million),
+    "million": part("A Delta table of 1M rows x 128, and one of 200 rows.", million),
 }

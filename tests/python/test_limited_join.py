@@ -19,7 +19,9 @@ from fast_lsh_ann.errors import (
     TableExistsError,
     TableSchemaError,
 )
-from joined import Row, Tables, processor, rows_of, set_chunks
+from joined import SEED, TABLES, Row, Tables, processor, rows_of, set_chunks
+
+WORDS = Path(__file__).parents[2] / "examples/data/words20k.npy"
 
 
 @pytest.fixture(params=[1, 7, 100])
@@ -180,6 +182,26 @@ def test_pairs_are_those_of_the_engine_in_memory(tmp_path: Path) -> None:
         assert rows_of(lsh.similarity_join_frames(large, small, 1.5)) == sorted(
             two, key=repr
         )
+
+
+def test_words_joined_with_themselves_are_the_engines_to_the_bit(tmp_path: Path) -> None:
+    """Real vectors, in a few chunks and in memory: the same bytes once sorted."""
+    rows = np.load(WORDS).astype(np.float32)
+    table = write_table(tmp_path / "words", rows)
+    index = BucketedRandomProjectionLSH(1.0, TABLES, SEED).create_model(100).index(rows)
+    lsh = processor(memory_limit="4MiB")
+    plan = lsh.plan_similarity_join(table, None, 3.0)
+    assert plan.passes is not None
+    assert plan.passes > 3
+    for exact in (True, False):
+        pairs = index.similarity_join(threshold=3.0, exact=exact)
+        assert len(pairs) > len(rows)
+        frame = pl.concat(lsh.similarity_join_frames(table, None, 3.0, exact=exact))
+        frame = frame.sort("id_a", "id_b")
+        for column, expected in zip(
+            frame, (pairs.left, pairs.right, pairs.distances), strict=True
+        ):
+            assert column.to_numpy().tobytes() == expected.tobytes()
 
 
 # ---- keys ------------------------------------------------------------------------------

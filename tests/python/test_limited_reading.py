@@ -16,6 +16,7 @@ from fast_lsh_ann._streamed.chunks import ChunkSize, RowStream
 from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
 from fast_lsh_ann._tables.opening import open_source
 from fast_lsh_ann.errors import MemoryLimitError, ParameterError
+from held import check_memory
 from joined import SEED, TABLES, Tables, processor, rows_of, set_chunks
 
 
@@ -267,6 +268,10 @@ def test_no_more_than_a_chunk_and_what_passes_is_held(
         rows_of(frames)
         assert max(seen) == 1
         assert len(seen) > 20
+
+
+def test_a_join_holds_what_it_may(tmp_path: Path) -> None:
+    check_memory(tmp_path, 4 << 20, [{"exact": True}, {"exact": True, "by": ["id"]}])
 
 
 def test_a_limit_without_room_names_one_that_has(tmp_path: Path) -> None:
