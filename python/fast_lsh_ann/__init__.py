@@ -21,6 +21,7 @@ from fast_lsh_ann.delta_utils import (
     read_delta_embeddings,
     read_delta_embeddings_chunked,
 )
+from fast_lsh_ann.description import Description, describe
 from fast_lsh_ann.errors import FastLSHError
 from fast_lsh_ann.index import (
     LSHIndex,
@@ -42,6 +43,7 @@ __all__ = [
     "BucketedRandomProjectionLSHModel",
     "ChunkResult",
     "DeltaLSHProcessor",
+    "Description",
     "FastLSHError",
     "JoinPlan",
     "LSHIndex",
@@ -56,6 +58,7 @@ __all__ = [
     "WriteReport",
     "__version__",
     "create_sample_delta",
+    "describe",
     "errors",
     "exact_nearest_neighbors",
     "exact_similarity_join",

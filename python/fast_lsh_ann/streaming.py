@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._log import logger
 from fast_lsh_ann._processor import report_rows
 from fast_lsh_ann._progress import Progress, reporting
+from fast_lsh_ann._streamed.frames import Frames
 from fast_lsh_ann._streamed.join import TableJoin
 from fast_lsh_ann._streamed.memory import MemoryLimit, parse_memory
 from fast_lsh_ann._streaming_joins import StreamingJoins
@@ -29,6 +30,9 @@ from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann.delta_utils import create_sample_delta
 from fast_lsh_ann.errors import ParameterError
 from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["ChunkResult", "StreamingLSHProcessor", "benchmark_streaming"]
 
@@ -242,6 +246,64 @@ class StreamingLSHProcessor(StreamingNeighbors, StreamingJoins):
                 ids = id_array(chunk.ids) if reader.names_rows else None
                 yield ChunkResult(number, chunk.first_row, len(hashes), hashes, ids)
                 report_rows(report, chunk, reader)
+
+    def transform_frames(
+        self,
+        path: TablePath,
+        embedding_column: str = "embedding",
+        id_column: str | None = "id",
+        *,
+        version: Version = None,
+        where: str | None = None,
+        on_invalid: OnInvalid = "raise",
+        progress: Progress = False,
+    ) -> Frames:
+        """Hash an embedding column into frames, or an Arrow stream, of a chunk each.
+
+        Parameters
+        ----------
+        path, embedding_column, version, where, on_invalid, progress
+            As for :meth:`transform_streaming`.
+        id_column : str or None
+            A column of any type without nulls, which becomes `id`; None numbers the rows
+            in the order of the pinned version.
+
+        Returns
+        -------
+        Frames
+            An iterator of polars.DataFrame with the columns that
+            :meth:`DeltaLSHProcessor.transform_delta` returns; at least one, maybe an
+            empty one.  Whatever takes an Arrow C stream takes it too, instead.
+
+        Raises
+        ------
+        TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
+InvalidVectorError, DimensionError, BucketRangeError, ParameterError
+            As for :meth:`transform_streaming`.
+
+        Examples
+        --------
+        >>> import polars
+        >>> from fast_lsh_ann import StreamingLSHProcessor, create_sample_delta
+        >>> create_sample_delta("vectors", n_vectors=2500, dim=8)
+        >>> lsh = StreamingLSHProcessor(num_hash_tables=2, chunk_size=1000)
+        >>> polars.DataFrame(lsh.transform_frames("vectors")).columns
+        ['hash_0', 'hash_1', 'id']
+        """
+        reader = self._reader(
+            path, embedding_column, id_column, version, on_invalid, where
+        )
+        return Frames(self._frames(reader, progress))
+
+    def _frames(
+        self, reader: EmbeddingReader, progress: Progress
+    ) -> Generator["pl.DataFrame", None, None]:
+        with (
+            reporting(progress, "hashing") as report,
+            closing(self._hash_frames(reader, self._chunk_size, report)) as frames,
+        ):
+            for frame, _ in frames:
+                yield frame
 
     def transform_to_delta(
         self,

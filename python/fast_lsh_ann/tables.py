@@ -12,7 +12,7 @@ from fast_lsh_ann._tables.delta import TablePath, is_local
 from fast_lsh_ann._tables.delta_write import GROUP_BYTES, VectorLayout, write_batches
 from fast_lsh_ann._tables.incoming import Incoming
 from fast_lsh_ann._tables.local_file import refuse_existing, whole_file
-from fast_lsh_ann._tables.output import Mode, Output
+from fast_lsh_ann._tables.output import Mode, Output, file_kind
 from fast_lsh_ann._tables.pump import pump
 from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann._tables.scheme import prefixed
@@ -24,15 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["WriteReport", "write_table"]
 
 OutputPlace: TypeAlias = TablePath | IO[bytes]
-
-# How a path that names a file ends, and what the file is.
-_KINDS = {
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".ipc": "arrow",
-    ".arrows": "arrows",
-}
 
 
 def write_table(
@@ -120,7 +111,7 @@ def write_table(
         _refuse_delta_only(target, "a binary file")
         return _write_into(table, output, target, values)
     target = Output(output, mode, job_id, storage_options)
-    kind = _KINDS.get(Path(target.uri).suffix.lower())
+    kind = file_kind(target.uri)
     if kind is None:
         return _write_delta(table, target, values)
     _refuse_delta_only(target, f"the file {target.uri!r}")

@@ -196,6 +196,12 @@ def _sample(scene: Scene) -> Any:
     return fast_lsh_ann.read_delta_embeddings(output, id_column="id")
 
 
+def _described(table: Any, bucket_length: float | None = None) -> Any:
+    """What a description says, but for the path of a table."""
+    said = fast_lsh_ann.describe(table, bucket_length).to_dict()
+    return sorted(item for item in said.items() if item[0] != "source")
+
+
 # Named as the package names them; what follows a colon tells rows of one method apart.
 SMALL: dict[str, Call] = {
     "BucketedRandomProjectionLSH": lambda _: fast_lsh_ann.BucketedRandomProjectionLSH(),
@@ -253,6 +259,12 @@ SMALL: dict[str, Call] = {
     "exact_similarity_join": lambda s: fast_lsh_ann.exact_similarity_join(
         s.base, s.queries, 4.0
     ),
+    "describe": lambda s: _described(s.base),
+    "describe: a table": lambda s: _described(s.table),
+    "Description": lambda s: _described(s.base, 1.5),
+    "Description.summary": lambda s: fast_lsh_ann.describe(s.base).summary(),
+    "Description.to_dict": lambda s: fast_lsh_ann.describe(s.base).to_dict(),
+    "Description.plot": lambda s: len(fast_lsh_ann.describe(s.base).plot().axes),
     "create_sample_delta": _sample,
     "read_delta_embeddings": lambda s: fast_lsh_ann.read_delta_embeddings(s.table),
     "DeltaLSHProcessor": lambda _: fast_lsh_ann.DeltaLSHProcessor(),
@@ -366,6 +378,12 @@ LONG: dict[str, Call] = {
     "stream: join of chunks": lambda s: s.streaming.similarity_join_chunked_both(
         s.table, s.table, 1.0
     ),
+    "describe: rows": lambda s: fast_lsh_ann.describe(s.base),
+    "describe: of many tables": lambda s: fast_lsh_ann.describe(
+        s.base, 1e-3, 50, num_hashes_per_table=2, min_collisions=20
+    ),
+    "describe: a table": lambda s: fast_lsh_ann.describe(s.table),
+    "describe: a table's buckets": lambda s: fast_lsh_ann.describe(s.table, 1e-6),
     "stream: limited join": lambda s: sum(
         map(len, s.limited.similarity_join_frames(s.table, s.table, 1.0))
     ),

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 from delta_tables import TWO_BATCHES, vectors_of, write_table
 from fast_lsh_ann import BucketedRandomProjectionLSH, exact_similarity_join
-from fast_lsh_ann._streamed import chunked, residents
+from fast_lsh_ann._streamed import chunked, join_request, residents
+from fast_lsh_ann._tables.opening import open_source
 from fast_lsh_ann.errors import (
     BucketRangeError,
     InputTypeError,
@@ -204,6 +205,34 @@ def test_words_joined_with_themselves_are_the_engines_to_the_bit(tmp_path: Path)
             assert column.to_numpy().tobytes() == expected.tobytes()
 
 
+def test_a_row_is_at_distance_zero_from_itself(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t", vectors_of(9), key=[1, None, 3] * 3)
+    lsh = processor()
+    itself = [(row, row, 0.0) for row in range(9)]
+    assert rows_of(lsh.similarity_join_frames(table, None, 0.0)) == itself
+    assert rows_of(lsh.similarity_join_frames(table, None, 0.0, strict=True)) == []
+    upper = lsh.similarity_join_frames(table, None, 0.0, self_pairs="upper")
+    assert rows_of(upper) == []
+    keyed = lsh.similarity_join_frames(table, None, 0.0, by=["key"])
+    assert rows_of(keyed) == [pair for pair in itself if pair[0] % 3 != 1]
+
+
+def test_a_table_under_two_conditions_is_read_at_one_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process writes it as soon as it has been opened once."""
+    table = write_table(tmp_path / "t", vectors_of(30))
+
+    def overtaken(*arguments: Any, **how: Any) -> Any:
+        source = open_source(*arguments, **how)
+        deltalake.DeltaTable(table).delete("id = 3")
+        return source
+
+    monkeypatch.setattr(join_request, "open_source", overtaken)
+    frames = processor().similarity_join_frames(table, table, 0.0, where_b="id < 9")
+    assert rows_of(frames) == [(row, row, 0.0) for row in range(9)]
+
+
 # ---- keys ------------------------------------------------------------------------------
 
 
@@ -287,6 +316,22 @@ def test_keys_of_any_type_are_compared(tmp_path: Path, kind: str) -> None:
     assert rows_of(itself) == [(0, 0, 0.0), (1, 1, 0.0)]
 
 
+@pytest.mark.parametrize("coded", [pl.Categorical(), pl.Enum(["z", "x", "y"])], ids=str)
+def test_texts_behind_dictionaries_are_compared_as_texts(coded: Any) -> None:
+    texts = pl.Series(["x", "y", "y"])
+    lists = pl.Series([[0.0]] * 3, dtype=pl.List(pl.Float32))
+    a, b = (
+        pl.DataFrame({"id": [0, 1, 2], "key": key, "embedding": lists})
+        for key in (texts.cast(coded), texts.reverse())
+    )
+    expected = [(0, 2, 0.0), (1, 0, 0.0), (1, 1, 0.0), (2, 0, 0.0), (2, 1, 0.0)]
+    lsh = processor()
+    assert rows_of(lsh.similarity_join_frames(a, b, 0.0, by=["key"])) == expected
+    turned_round = [(j, i, d) for i, j, d in expected]
+    found = rows_of(lsh.similarity_join_frames(b, a, 0.0, by=["key"]))
+    assert found == sorted(turned_round)
+
+
 def test_keys_that_do_not_compare_are_refused(tmp_path: Path) -> None:
     zeros = np.zeros((1, 2), dtype=np.float32)
     a = write_table(tmp_path / "a", zeros, key=["1"], also=[1])
@@ -358,6 +403,7 @@ def test_a_bucket_out_of_range_is_named_by_its_row(
 ) -> None:
     """Rows that are sorted by key keep their numbers."""
     set_chunks(monkeypatch, 30, 20)
+    monkeypatch.setattr(residents, "_TOGETHER_ROWS", 1)
     rows = vectors_of(100).astype(np.float64)
     rows[57, 2] = 1e300
     keys = [(i * 7) % 5 for i in range(100)]
@@ -415,7 +461,14 @@ def test_one_commit_tells_what_it_holds(tables: Tables, tmp_path: Path) -> None:
     assert parameters["strict"] is True
     assert parameters["bucket_length"] == 1.0
     again = lsh.similarity_join_to_delta(
-        *sides, out, 1.0, **asked, where_b="size < 2", job_id="monday", mode="append"
+        *sides,
+        out,
+        1.0,
+        **asked,
+        where_b="size < 2",
+        job_id="monday",
+        mode="append",
+        progress=_never,
     )
     assert (again.skipped, again.rows, again.version) == (True, 0, 0)
     more = lsh.similarity_join_to_delta(*sides, out, 1.0, **asked, mode="append")

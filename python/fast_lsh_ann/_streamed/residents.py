@@ -26,8 +26,9 @@ from fast_lsh_ann.results import Pairs
 
 # Pairs that are named, and handed on, at once.
 BLOCK_PAIRS = 65_536
-# Rows of keys that are joined together, and then told apart: a call takes about 20
-# microseconds, as long as a row of 100 groups of 3 needs for pairs in vain.
+# Rows of small keys that are joined together, and then told apart.  A table of 100,000
+# rows and 10,000 keys took 1.4 s key by key, 0.6 s by 256 rows, 0.9 s by 2,048; without
+# keys, 4.5 s.
 _TOGETHER_ROWS = 256
 # Pairs of rows that are joined, and their pairs collected, at once: 10 MB if all are
 # pairs; one that is larger leaves in blocks.

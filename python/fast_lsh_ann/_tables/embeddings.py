@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann._arrow import ArrowColumn
-from fast_lsh_ann._invalid import KeptRows, own_numbers
+from fast_lsh_ann._invalid import InvalidRows, KeptRows, own_numbers
 from fast_lsh_ann._log import logger
 from fast_lsh_ann._tables.source import BATCH_ROWS, Source
 from fast_lsh_ann._threads import prefetch
@@ -115,7 +115,7 @@ class EmbeddingReader:
         Dimension of the embeddings, once a row was read.
     rows_at_most : int or None
         Rows of the table, or more; None where reading alone tells.
-    skipped : int
+    invalid : InvalidRows
         Rows left out so far by the last reading of the table.
 
     Raises
@@ -147,7 +147,7 @@ class EmbeddingReader:
         self.dtype = source.embedding_dtype(self._embedding)
         self.dim: int | None = None
         self.rows_at_most = source.rows_at_most
-        self.skipped = 0
+        self.invalid = InvalidRows()
         self._skip = skip
         self._told = False
         logger.info(
@@ -168,6 +168,11 @@ class EmbeddingReader:
                 f"columns names the embedding column {self._embedding!r}, which is not "
                 f"carried along; join the result with the table by its ids"
             )
+
+    @property
+    def skipped(self) -> int:
+        """Rows left out so far by the last reading of the table."""
+        return self.invalid.total
 
     @property
     def columns(self) -> list[str]:
@@ -192,13 +197,12 @@ class EmbeddingReader:
         """
         stream = self.source.batches(self.columns, batch_rows)
         channel = prefetch(lambda: stream, _BATCHES_AHEAD)
-        row = self.skipped = 0
+        row, self.invalid = 0, InvalidRows()
         try:
             while (columns := self._receive(channel)) is not None:
                 count = len(columns[0])
                 batch = self._view(columns, row)
                 row += count
-                self.skipped += count - len(batch.rows)
                 if len(batch.rows):
                     self.dim = batch.rows.shape[1]
                     yield batch
@@ -299,6 +303,7 @@ class EmbeddingReader:
         ids, carried = self._others(columns[1:], numbers)
         place = first_row - self.skipped
         kept = KeptRows(rows, self._skip)
+        self.invalid += kept.invalid
         if kept.numbers is not None:
             numbers, ids = numbers[kept.numbers], ids.gather(kept.numbers)
             carried = carried[kept.numbers] if carried.width else carried

@@ -39,6 +39,21 @@ JOB_KEY = "fast_lsh_ann.job_id"
 _RECENT_COMMITS = 20
 
 
+# How a path that names a file ends, and what the file is.
+_FILE_KINDS = {
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".arrows": "arrows",
+}
+
+
+def file_kind(uri: str) -> str | None:
+    """Tell what file a path names: "parquet", "arrow", "arrows"; None: a Delta table."""
+    return _FILE_KINDS.get(Path(uri).suffix.lower())
+
+
 @dataclass(frozen=True)
 class Output:
     """A Delta table to be written by one call.
