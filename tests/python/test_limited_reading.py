@@ -271,7 +271,7 @@ def test_no_more_than_a_chunk_and_what_passes_is_held(
 
 
 def test_a_join_holds_what_it_may(tmp_path: Path) -> None:
-    check_memory(tmp_path, 4 << 20, [{"exact": True}, {"exact": True, "by": ["id"]}])
+    check_memory(tmp_path, 8 << 20, [{"exact": True}, {"exact": True, "by": ["id"]}])
 
 
 def test_a_limit_without_room_names_one_that_has(tmp_path: Path) -> None:
