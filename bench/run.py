@@ -1,9 +1,9 @@
 """Measure the library beside its peers; write README.md's tables and pictures.
 
 What runs is a group (headline, everyday, goals, growth, recall, replaced, cms, hard,
-streamed) or
-parts of one (E1, joins, k ...).  A group that has run as a whole replaces its section of
-README.md, headline also that of the project's README.md; parts are printed only.
+streamed, streamed-join) or parts of one (E1, joins, k ...).  A group that has run as a
+whole replaces its section of README.md, headline also that of the project's README.md;
+parts are printed only.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import headline
 import ladder
 import replaced
 import streamed
+import streamed_join
 from contests import Settings
 from data import ROOT, MissingDataError
 from entrants import ours
@@ -46,6 +47,7 @@ GROUPS: Mapping[str, Group] = {
     "cms": Group(cms.PARTS),
     "hard": Group(ladder.PARTS),
     "streamed": Group(streamed.PARTS, lambda: [ours()]),
+    "streamed-join": Group(streamed_join.PARTS),
 }
 
 

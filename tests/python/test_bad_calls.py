@@ -276,6 +276,11 @@ def search_cases() -> list[Case]:
     ]
 
 
+def named(columns: tuple[Any, ...]) -> dict[str, Any]:
+    """Give the columns of embeddings and ids by name."""
+    return dict(zip(("embedding_column", "id_column"), columns, strict=False))
+
+
 def description_cases() -> list[Case]:
     return [
         *counts(lambda n: describe(ROWS, 1.0, n), "num_hash_tables"),
@@ -311,12 +316,17 @@ def table_cases() -> list[Case]:
     join, chunked = S.similarity_join_streaming, S.similarity_join_chunked_both
     save, to_delta = D.transform_and_save, S.transform_to_delta
     write = write_table
+    to, frames = S.similarity_join_to_delta, S.similarity_join_frames
+    plan = S.plan_similarity_join
     readers: list[Any] = [
         *(read_delta_embeddings, read_delta_embeddings_chunked, read_delta_lazy),
         *(D.transform_delta, S.transform_streaming, lambda t, *a: save(t, "out", *a)),
         *(lambda t, *a: to_delta(t, "out", *a), lambda t, *a: join(t, "t", 1.0, *a)),
         *(lambda t, *a: chunked(t, "t", 1.0, *a), lambda t, *a: chunked("t", t, 1.0, *a)),
         lambda t, *a: D.similarity_join_delta(t, "t", 1.0, *a),
+        lambda t, *a: to(t, "t", "out", 1.0, **named(a)),
+        lambda t, *a: frames("t", t, 1.0, where_b="id > 3", **named(a)),
+        lambda t, *a: plan(t, None, 1.0, **named(a)),
     ]
     cases = [
         open_case
@@ -355,6 +365,45 @@ def table_cases() -> list[Case]:
         *counts(lambda n: benchmark_streaming(n), "n_vectors"),
         *counts(lambda n: benchmark_streaming(5, 3, n), "chunk_size"),
         *thresholds(lambda t: D.similarity_join_delta("t", "t", t)),
+        *thresholds(lambda t: to("t", None, "out", t)),
+        *thresholds(lambda t: frames("t", "t", t)),
+        *thresholds(lambda t: plan("t", "t4", t)),
+        *counts(lambda n: frames("t", None, 1.0, min_collisions=n), "min_collisions"),
+        bad(to, "t", "t4", "out", 1.0)(SHAPE, "3, those of 't4' 4"),
+        bad(to, "t", None, "t", 1.0)(VALUE, "is the input table"),
+        bad(to, "t", "t4", "./t4", 1.0)(VALUE, "is the input table"),
+        bad(to, "t", None, 5, 1.0)(TYPE, "path-like, got int"),
+        bad(to, "t", None, "t4", 1.0)(errors.TableExistsError, "mode='error'"),
+        bad(to, "t", None, "out", 1.0, mode="drop")(VALUE, "one of error, append"),
+        bad(to, "t", None, "out", 1.0, job_id=5)(TYPE, "job_id must be a str, got int"),
+        bad(to, "t", None, "out", 1.0, progress="x")(TYPE, "progress must be True"),
+        bad(frames, "t", None, 1.0, exact="no")(TYPE, "exact must be True or False"),
+        bad(frames, "t", None, 1.0, strict=1)(TYPE, "strict must be True or False"),
+        bad(frames, "t", None, 1.0, exact=True, min_collisions=2)(VALUE, "contradicts"),
+        bad(frames, "t", None, 1.0, min_collisions=6)(VALUE, "5 hash tables, got 6"),
+        bad(frames, "t", None, 1.0, self_pairs="lower")(VALUE, "'all' or 'upper'"),
+        bad(frames, "t", "t4", 1.0, self_pairs="upper")(VALUE, "one side"),
+        bad(frames, "t", None, 1.0, by="id")(TYPE, "by must be a sequence of names"),
+        bad(frames, "t", None, 1.0, by=[5])(TYPE, "by must be a sequence of names"),
+        bad(frames, "t", None, 1.0, columns="id")(TYPE, "columns must be a sequence"),
+        bad(frames, "t", "hashes", 1.0, by=["embedding"])(VALUE, "'embedding'"),
+        bad(frames, "t", None, 1.0, by=["key"])(COLUMN, "has no column 'key'; its col"),
+        bad(frames, "t", "t4", 1.0, columns=["key"])(COLUMN, "'t4' has ['id', 'embed"),
+        bad(frames, "t", None, 1.0, columns=["id"])(VALUE, "two columns 'id_b'"),
+        bad(frames, "t", None, 1.0, columns=["embedding"])(VALUE, "is not carried"),
+        bad(frames, "t", None, 1.0, version_b=0)(VALUE, "path_b is None: a table is"),
+        bad(frames, "t", None, 1.0, where_b="id > 3")(VALUE, "under one condition"),
+        bad(frames, "t", None, 1.0, where_a="key > 3")(VALUE, "is no condition for"),
+        bad(frames, "t", None, 1.0, version_a=9)(errors.DeltaError, "the newest is 0"),
+        bad(frames, "t", None, 1.0, on_invalid="drop")(VALUE, "'raise' or 'skip', got"),
+        bad(StreamingLSHProcessor(dim=7).similarity_join_frames, "t", None, 1.0)(
+            SHAPE, "dim=7 was"
+        ),
+        bad(StreamingLSHProcessor(memory_limit=99).plan_similarity_join, "t", None, 1.0)(
+            errors.MemoryLimitError, "memory_limit=99 bytes has no room for 16 rows"
+        ),
+        bad(StreamingLSHProcessor, memory_limit=0)(VALUE, "memory_limit must be at lea"),
+        bad(StreamingLSHProcessor, memory_limit="1 xB")(VALUE, "a number and a unit, as"),
         *thresholds(lambda t: join("t", "t", t)),
         *thresholds(lambda t: chunked("t", "t", t, output_path="out")),
         bad(create_sample_delta, "out", HUGE)(VALUE, "n_vectors must be at most"),

@@ -21,7 +21,7 @@ from fast_lsh_ann.errors import (
     TableExistsError,
     TableSchemaError,
 )
-from killed import killed_writers
+from killed import Hashes, Pairs, killed_writers
 from processes import at_once
 
 Write = Callable[..., Any]
@@ -340,4 +340,7 @@ def test_three_that_do_one_job_at_once_do_it_once(
 def test_writers_that_are_killed_leave_the_old_table_or_the_new_one(
     tmp_path: Path,
 ) -> None:
-    assert sum(killed_writers(tmp_path, moments=4, seed=1).values()) == 4
+    for moments, work in ((4, Hashes()), (2, Pairs())):
+        folder = tmp_path / work.name
+        seen = killed_writers(folder, work, moments=moments, seed=1)
+        assert sum(seen.values()) == moments
