@@ -19,7 +19,8 @@ static fla_status prepare_runs(fla_index *index, fla_context *context, fla_run *
         return FLA_OK;
     const fla_status status =
         fla_plan_share(context->kernels, base->model, &base->rows, &share);
-    if (status != FLA_OK || !fla_plan_is_selective(base, share))
+    if (status != FLA_OK ||
+        !fla_plan_is_selective(share, base->rows.dim, fla_plan_dense_time(base)))
         return status;
     return fla_runs_build(&base->runs, context, run, base->model, &base->rows);
 }
@@ -28,7 +29,8 @@ static fla_status prepare(fla_index *index, fla_context *context, const fla_call
                           const fla_matrix *rows, fla_error *err)
 {
     fla_run run = fla_run_begin(call, rows->rows);
-    fla_status status = fla_base_prepare(&index->base, context, &run, rows, 1, true);
+    fla_status status =
+        fla_base_prepare(&index->base, context, &run, rows, rows, 1, true);
     if (status == FLA_OK)
         status = prepare_runs(index, context, &run);
     if (status == FLA_ERR_CANCELLED)

@@ -475,7 +475,8 @@ static fla_status prepare_right(fla_join *join, const fla_call *call,
     if (right->rows == 0)
         return FLA_OK;
     fla_fenv_enter(&callers);
-    fla_status status = fla_base_prepare(&join->own, join->context, &run, right, 1, true);
+    fla_status status =
+        fla_base_prepare(&join->own, join->context, &run, right, right, 1, true);
     if (status != FLA_OK)
         status = describe(status, join, call, right, "right", err);
     fla_fenv_leave(&callers);

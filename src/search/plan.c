@@ -85,8 +85,7 @@ double fla_plan_dense_time(const fla_base *base)
     return fla_cost_codes(base->quantizer.kernels->codes, fla_plan_steps(base));
 }
 
-bool fla_plan_is_selective(const fla_base *base, double share)
+bool fla_plan_is_selective(double share, size_t dim, double dense_time)
 {
-    return share <= MOST_SHARE &&
-           share * fla_cost_candidate(base->rows.dim) < fla_plan_dense_time(base);
+    return share <= MOST_SHARE && share * fla_cost_candidate(dim) < dense_time;
 }

@@ -6,7 +6,8 @@
 
 /*
  * About the share of rows that collide with another row at least once, from a sample.
- * Returns FLA_OK or FLA_ERR_MEMORY; rows must be finite, with buckets within int64.
+ * Returns FLA_OK, FLA_ERR_MEMORY, or FLA_ERR_NONFINITE or FLA_ERR_RANGE for rows that
+ * were not checked before, without describing it.
  */
 fla_status fla_plan_share(const fla_kernels *kernels, const fla_model *model,
                           const fla_matrix *rows, double *share);
@@ -21,7 +22,7 @@ size_t fla_plan_steps(const fla_base *base);
 /* Nanoseconds of one thread for a pair of a dense scan. */
 double fla_plan_dense_time(const fla_base *base);
 
-/* True when going by buckets costs less than a dense scan. */
-bool fla_plan_is_selective(const fla_base *base, double share);
+/* True when going by buckets costs less than a dense scan of such a time a pair. */
+bool fla_plan_is_selective(double share, size_t dim, double dense_time);
 
 #endif
