@@ -10,6 +10,7 @@ from fast_lsh_ann import errors, model
 from fast_lsh_ann._core import __version__
 from fast_lsh_ann._old_pickles import note_lookup
 from fast_lsh_ann._runtime import SimdInfo, set_threads, simd_info
+from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann.delta import DeltaLSHProcessor
 from fast_lsh_ann.delta_utils import (
     create_sample_delta,
@@ -44,6 +45,7 @@ __all__ = [
     "RadiusNeighbors",
     "SimdInfo",
     "StreamingLSHProcessor",
+    "WriteReport",
     "__version__",
     "create_sample_delta",
     "errors",

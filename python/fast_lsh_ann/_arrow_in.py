@@ -31,7 +31,7 @@ def gives_arrow(values: object) -> bool:
     return hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__")
 
 
-def _export(source: Any, method: str, name: str) -> Any:
+def export_arrow(source: Any, method: str, name: str) -> Any:
     """Call one of the methods of Arrow's protocol; an iterator's only once."""
     kind = type(source).__name__
     if hasattr(type(source), "__next__"):
@@ -56,10 +56,10 @@ class _Source:
         self._reader: _core.StreamReader | None = None
         self._pair: ArrowBatch | None = None
         if hasattr(source, "__arrow_c_stream__"):
-            stream = _export(source, "__arrow_c_stream__", name)
+            stream = export_arrow(source, "__arrow_c_stream__", name)
             self._reader, schema = _core.stream_open(stream)
         else:
-            self._pair = _export(source, "__arrow_c_array__", name)
+            self._pair = export_arrow(source, "__arrow_c_array__", name)
             schema = self._pair[0]
         fields = _core.schema_fields(schema)
         is_vector = fields is not None and [f[0] for f in fields] == _SPARK_VECTOR

@@ -5,11 +5,13 @@ from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from fast_lsh_ann._delta import TablePath, Version
-from fast_lsh_ann._delta_processor import DeltaProcessor
 from fast_lsh_ann._inputs import as_count
 from fast_lsh_ann._invalid import OnInvalid
+from fast_lsh_ann._processor import DeltaProcessor
 from fast_lsh_ann._progress import Progress, reporting
+from fast_lsh_ann._tables.delta import Table, TablePath, Version
+from fast_lsh_ann._tables.output import Mode, Output
+from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
 
 if TYPE_CHECKING:
@@ -19,10 +21,20 @@ __all__ = ["DeltaLSHProcessor"]
 
 
 class DeltaLSHProcessor(DeltaProcessor):
-    """Locality sensitive hashing of embedding columns in Delta tables.
+    """Locality sensitive hashing of embedding columns in Delta tables, and in others.
 
     Every call reads one pinned version of its tables, in pieces, with only the columns it
     needs; see :class:`BucketedRandomProjectionLSH` for what is computed.
+
+    Tables to be read are Delta tables, Parquet files (one, a folder's, a pattern's, with
+    columns from folders called ``name=value``), Arrow IPC files and streams, ``.npy``
+    files, whose only column is the embedding, or objects that hand over an Arrow C
+    stream, as tables of polars, DuckDB and pyarrow do.  Of an object store only the first
+    two.  Rows of Parquet files come in the order of the paths.  Only Delta tables have a
+    version; all else must stay as it is while it is read.  Conditions (`where`) are in
+    DataFusion's SQL for Delta tables and in polars' for others.  Where the embedding is
+    the only column, the usual `id_column` of "id" means row numbers.  Tables that are
+    written are Delta tables.
 
     Parameters
     ----------
@@ -66,12 +78,13 @@ class DeltaLSHProcessor(DeltaProcessor):
 
     def transform_delta(
         self,
-        path: TablePath,
+        path: Table,
         embedding_column: str = "embedding",
         id_column: str | None = "id",
         chunk_size: int = 50000,
         *,
         version: Version = None,
+        where: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> "pl.DataFrame":
@@ -79,7 +92,7 @@ class DeltaLSHProcessor(DeltaProcessor):
 
         Parameters
         ----------
-        path : str or path-like
+        path : str, path-like or object
             The table.
         embedding_column : str
             A column of arrays of floats or integers, or of Spark ML vectors.
@@ -90,6 +103,9 @@ class DeltaLSHProcessor(DeltaProcessor):
             Rows hashed at a time.
         version : int, str or datetime, optional
             A version number, or a moment: an aware datetime or an RFC 3339 string.
+        where : str, optional
+            A condition in SQL over the table's columns, such as ``"country = 'fr'"``:
+            rows that do not pass it are not read, and row numbers count those that do.
         on_invalid : {"raise", "skip"}
             What to do with rows that are null, hold null, NaN or infinity, or are of
             another length than the first valid row: raise, or leave them out.  How many
@@ -108,6 +124,8 @@ class DeltaLSHProcessor(DeltaProcessor):
         ------
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError
             If the table or a column is missing or cannot be read, or an id is null.
+        ParameterError
+            If `where` is no condition for the table's rows.
         InvalidVectorError
             If a row is null or of another length than the first, or holds null, NaN or
             infinity, unless such rows are skipped.
@@ -115,7 +133,9 @@ class DeltaLSHProcessor(DeltaProcessor):
             If a bucket does not fit in int64.
         """
         size = as_count(chunk_size, "chunk_size", 1)
-        reader = self._reader(path, embedding_column, id_column, version, on_invalid)
+        reader = self._reader(
+            path, embedding_column, id_column, version, on_invalid, where
+        )
         import polars as pl  # only now: opening the table says so if it is missing
 
         with (
@@ -126,52 +146,74 @@ class DeltaLSHProcessor(DeltaProcessor):
 
     def transform_and_save(
         self,
-        input_path: TablePath,
+        input_path: Table,
         output_path: TablePath,
         embedding_column: str = "embedding",
         id_column: str | None = "id",
         chunk_size: int = 50000,
         *,
         version: Version = None,
+        where: str | None = None,
+        mode: Mode = "overwrite",
+        job_id: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
-    ) -> None:
+    ) -> WriteReport:
         """Hash an embedding column into another Delta table.
 
-        The output gets the columns that :meth:`transform_delta` returns.  It is created,
-        or replaced in one commit: readers see the old table or the whole new one, and an
-        error or Ctrl-C leaves it as it was.  The commit's metadata says how the hashes
+        The output gets the columns that :meth:`transform_delta` returns.  It is written
+        in one commit: readers see the old table or the whole new one, and an error or
+        Ctrl-C leaves it as it was.  The commit's metadata says how the hashes
         were made: :func:`fast_lsh_ann.delta_utils.read_hash_scheme` reads it.
 
         Parameters
         ----------
-        input_path, output_path : str or path-like
-            The two tables.
-        embedding_column, id_column, chunk_size, version, progress
+        input_path : str, path-like or object
+            The table to hash.
+        output_path : str or path-like
+            The Delta table to write.
+        embedding_column, id_column, chunk_size, version, where, progress
             As for :meth:`transform_delta`.
+        mode : {"overwrite", "error", "append"}
+            What to do where there is a table: replace it, refuse, or add rows to it,
+            which must have been hashed with the same parameters.
+        job_id : str, optional
+            Names the work: where the table has the rows of this job already, from a try
+            that was thought lost or from another process, nothing is computed.
         on_invalid : {"raise", "skip"}
             As for :meth:`transform_delta`.  With "skip" the input is read twice,
             since the commit tells how many rows were left out.
 
+        Returns
+        -------
+        WriteReport
+
         Raises
         ------
         ParameterError
-            If the output is the input table: its embeddings would be lost.
+            If the output is the input table: its embeddings would be lost; or if `where`
+            is no condition for the table's rows.
+        TableExistsError
+            With mode "error", if there is a table.
+        TableSchemaError, SchemeMismatchError
+            With mode "append", if the table has other columns, or hashes of another
+            scheme.
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
 InvalidVectorError, BucketRangeError
             As for :meth:`transform_delta`; DeltaError also if the output cannot be
             written.
         """
+        output = Output(output_path, mode, job_id, self._storage_options)
         size = as_count(chunk_size, "chunk_size", 1)
         reader = self._reader(
-            input_path, embedding_column, id_column, version, on_invalid
+            input_path, embedding_column, id_column, version, on_invalid, where
         )
-        self._hash_to_table(reader, output_path, size, progress)
+        return self._hash_to_table(reader, output, size, progress)
 
     def similarity_join_delta(
         self,
-        path_a: TablePath,
-        path_b: TablePath,
+        path_a: Table,
+        path_b: Table,
         threshold: float,
         embedding_column: str = "embedding",
         id_column: str | None = "id",
@@ -179,6 +221,8 @@ InvalidVectorError, BucketRangeError
         *,
         version_a: Version = None,
         version_b: Version = None,
+        where_a: str | None = None,
+        where_b: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> list[tuple[Any, Any, float]]:
@@ -189,8 +233,8 @@ InvalidVectorError, BucketRangeError
 
         Parameters
         ----------
-        path_a, path_b : str or path-like
-            The two tables; the same path joins a table with itself: all ordered pairs,
+        path_a, path_b : str, path-like or object
+            The two tables; the same one joins a table with itself: all ordered pairs,
             every row with itself too.
         threshold : float
             The largest distance of a pair.
@@ -201,6 +245,8 @@ InvalidVectorError, BucketRangeError
         version_a, version_b : int, str or datetime, optional
             As `version` of :meth:`transform_delta`.  Without either, a table is joined
             with itself at one version.
+        where_a, where_b : str, optional
+            As `where` of :meth:`transform_delta`, for either table.
         on_invalid : {"raise", "skip"}
             As for :meth:`transform_delta`, in both tables.
         progress : bool or callable
@@ -214,7 +260,7 @@ InvalidVectorError, BucketRangeError
         Raises
         ------
         ParameterError
-            If `threshold` is negative or NaN.
+            If `threshold` is negative or NaN, or a condition is none for its table.
         DimensionError
             If the tables differ in dimension.
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
@@ -231,6 +277,7 @@ InvalidVectorError, BucketRangeError
             size,
             versions,
             on_invalid,
+            (where_a, where_b),
         )
         with (
             reporting(progress, "joining") as report,

@@ -8,19 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann._arrow import ArrowBatch, RecordBatch
-from fast_lsh_ann._delta import (
+from fast_lsh_ann._inputs import as_count
+from fast_lsh_ann._invalid import OnInvalid, as_skip
+from fast_lsh_ann._tables.delta import (
     TablePath,
     Version,
     as_options,
     open_table,
-    require_delta,
     vector_advice,
 )
-from fast_lsh_ann._delta_read import EmbeddingReader, id_array
-from fast_lsh_ann._delta_scheme import HashScheme, read_hash_scheme
-from fast_lsh_ann._delta_write import VectorLayout, write_batches
-from fast_lsh_ann._inputs import as_count
-from fast_lsh_ann._invalid import OnInvalid, as_skip
+from fast_lsh_ann._tables.delta_source import DeltaSource
+from fast_lsh_ann._tables.delta_write import VectorLayout, write_batches
+from fast_lsh_ann._tables.embeddings import EmbeddingReader, id_array
+from fast_lsh_ann._tables.output import Output
+from fast_lsh_ann._tables.scheme import HashScheme, read_hash_scheme
 from fast_lsh_ann.delta import DeltaLSHProcessor
 from fast_lsh_ann.errors import SparkVectorColumnError
 
@@ -51,6 +52,7 @@ def read_delta_embeddings(
     id_column: str | None = None,
     *,
     version: Version = None,
+    where: str | None = None,
     on_invalid: OnInvalid = "raise",
     storage_options: Mapping[str, str] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -70,6 +72,9 @@ def read_delta_embeddings(
     version : int, str or datetime, optional
         A version number, or a moment: an aware datetime or an RFC 3339 string with its
         offset.  The newest version by default.
+    where : str, optional
+        A condition in SQL over the table's columns, such as ``"country = 'fr'"``:
+        rows that do not pass it are not read, and row numbers count those that do.
     on_invalid : {"raise", "skip"}
         What to do with rows that are null, hold null, NaN or infinity, or are of another
         length than the first valid row: raise, or leave them out.  How many were left out
@@ -90,18 +95,17 @@ def read_delta_embeddings(
     ------
     TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError
         If the table or a column is missing or cannot be read, or an id is null.
+    ParameterError
+        If `where` is no condition for the table's rows.
     InvalidVectorError
         If a row is null or of another length than the first, or holds null, NaN or
         infinity, unless such rows are skipped.
     """
-    reader = EmbeddingReader(
-        path,
-        embedding_column,
-        id_column,
-        skip=as_skip(on_invalid),
-        version=version,
-        storage_options=storage_options,
+    skip = as_skip(on_invalid)
+    source = DeltaSource(
+        path, version=version, where=where, storage_options=storage_options
     )
+    reader = EmbeddingReader(source, embedding_column, id_column, skip=skip)
     table = reader.whole()
     ids = id_array(table.ids) if reader.names_rows else None
     return _writable(table.rows), ids
@@ -114,6 +118,7 @@ def read_delta_embeddings_chunked(
     chunk_size: int = 10000,
     *,
     version: Version = None,
+    where: str | None = None,
     on_invalid: OnInvalid = "raise",
     storage_options: Mapping[str, str] | None = None,
 ) -> Generator[tuple[NDArray[Any], NDArray[Any] | None, int], None, None]:
@@ -124,7 +129,7 @@ def read_delta_embeddings_chunked(
 
     Parameters
     ----------
-    path, embedding_column, id_column, version, on_invalid, storage_options
+    path, embedding_column, id_column, version, where, on_invalid, storage_options
         As for :func:`read_delta_embeddings`.
     chunk_size : int
         Rows of a chunk, not counting those left out; the last one may have fewer.
@@ -142,7 +147,8 @@ def read_delta_embeddings_chunked(
     Raises
     ------
     InputTypeError, ParameterError
-        If `chunk_size` is not a whole number of at least 1.
+        If `chunk_size` is not a whole number of at least 1, or `where` no condition for
+        the table's rows.
     TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
 InvalidVectorError
         As for :func:`read_delta_embeddings`.
@@ -158,14 +164,11 @@ InvalidVectorError
     2000 (500, 8) float32
     """
     size = as_count(chunk_size, "chunk_size", 1)
-    reader = EmbeddingReader(
-        path,
-        embedding_column,
-        id_column,
-        skip=as_skip(on_invalid),
-        version=version,
-        storage_options=storage_options,
+    skip = as_skip(on_invalid)
+    source = DeltaSource(
+        path, version=version, where=where, storage_options=storage_options
     )
+    reader = EmbeddingReader(source, embedding_column, id_column, skip=skip)
     return _chunks(reader, size)
 
 
@@ -205,7 +208,8 @@ def read_delta_lazy(
     -------
     polars.LazyFrame
         The two columns, or the one, of the pinned version; polars reads and checks them
-        as it collects, nulls and lengths of rows not at all.
+        as it collects, nulls and lengths of rows not at all.  There is no `where`, whose
+        SQL is DataFusion's: the frame's own `filter` is asked of the reader too.
 
     Raises
     ------
@@ -216,20 +220,15 @@ def read_delta_lazy(
         holds Spark ML vectors, which polars does not read.
     """
     limit = None if row_limit is None else as_count(row_limit, "row_limit", 0)
-    reader = EmbeddingReader(
-        path,
-        embedding_column,
-        id_column,
-        version=version,
-        storage_options=storage_options,
-    )
-    if reader.copied:
-        raise SparkVectorColumnError(vector_advice(reader.uri))
+    source = DeltaSource(path, version=version, storage_options=storage_options)
+    EmbeddingReader(source, embedding_column, id_column)  # checks the columns
+    if source.copied:
+        raise SparkVectorColumnError(vector_advice(source.uri))
     import polars as pl
 
     columns = [c for c in (embedding_column, id_column) if c is not None]
     options = as_options(storage_options)
-    frame = pl.scan_delta(reader.uri, version=reader.version, storage_options=options)
+    frame = pl.scan_delta(source.uri, version=source.version, storage_options=options)
     frame = frame.select(columns)
     return frame if limit is None else frame.limit(limit)
 
@@ -267,7 +266,8 @@ def create_sample_delta(
     n_vectors = as_count(n_vectors, "n_vectors", 0, 2**63 - 1)
     dim = as_count(dim, "dim", 1, _MOST_DIM)
     seed = as_count(seed, "seed", 0, 2**63 - 1)
-    require_delta()
+    output = Output(path, "overwrite")
+    output.check()
     generator = np.random.default_rng(seed)
 
     def batches() -> Iterator[ArrowBatch]:
@@ -279,4 +279,4 @@ def create_sample_delta(
             yield batch.__arrow_c_array__()
 
     layout = VectorLayout(("id",), dim * np.dtype(np.float32).itemsize)
-    write_batches(path, batches(), vectors=layout)
+    write_batches(output, batches(), vectors=layout)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import frame_batch
-from fast_lsh_ann._delta import open_table, require_delta
-from fast_lsh_ann._delta_write import VectorLayout, write_batches
+from fast_lsh_ann._tables.delta import open_table, require_delta
+from fast_lsh_ann._tables.delta_write import VectorLayout, write_batches
+from fast_lsh_ann._tables.output import Output
 from fast_lsh_ann.delta import DeltaLSHProcessor
 from fast_lsh_ann.delta_utils import read_delta_embeddings
 from fast_lsh_ann.errors import DeltaError, ParameterError, TableNotFoundError
@@ -97,7 +98,8 @@ def _write_words(words: _Words, table: Path) -> None:
     frame = pl.DataFrame({"word": words.names, "embedding": vectors})
     batches = [frame_batch(frame.rechunk())]
     layout = VectorLayout(["word"], words.vectors[0].nbytes)
-    _, seconds = _timed(lambda: write_batches(table, batches, vectors=layout))
+    output = Output(table, "overwrite")
+    _, seconds = _timed(lambda: write_batches(output, batches, vectors=layout))
     _print_step(1, "Write the words as a Delta table", seconds)
     print(f"   {len(words.names):,} rows: word, embedding   ->  {table}")
 

@@ -18,6 +18,7 @@ __all__ = [
     "FastLSHError",
     "InputTypeError",
     "InvalidVectorError",
+    "MemoryLimitError",
     "MissingDependencyError",
     "OldPickleError",
     "OutOfMemoryError",
@@ -28,7 +29,10 @@ __all__ = [
     "SparkModelExistsError",
     "SparkModelNotFoundError",
     "SparkVectorColumnError",
+    "TableError",
+    "TableExistsError",
     "TableNotFoundError",
+    "TableSchemaError",
 ]
 
 
@@ -101,16 +105,32 @@ class ArrowError(FastLSHError, ValueError):
     """An Arrow structure is malformed, or a stream failed or was read before."""
 
 
-class DeltaError(FastLSHError, OSError):
-    """A Delta table could not be read or written."""
+class MemoryLimitError(FastLSHError, MemoryError):
+    """The work does not fit in ``memory_limit``; the message says what it needs."""
 
 
-class TableNotFoundError(DeltaError, FileNotFoundError):
-    """There is no Delta table at the path."""
+class TableError(FastLSHError, OSError):
+    """A table could not be read or written."""
 
 
-class ColumnNotFoundError(DeltaError, LookupError):
+class TableNotFoundError(TableError, FileNotFoundError):
+    """There is no table at the path."""
+
+
+class TableExistsError(TableError, FileExistsError):
+    """There is a table at the path, and ``mode="error"`` does not touch it."""
+
+
+class TableSchemaError(TableError, ValueError):
+    """Rows to be appended have other columns than the table; the message says which."""
+
+
+class ColumnNotFoundError(TableError, LookupError):
     """The table has no such column; the message lists the columns there are."""
+
+
+class DeltaError(TableError):
+    """A Delta table could not be read or written."""
 
 
 class SparkVectorColumnError(DeltaError):

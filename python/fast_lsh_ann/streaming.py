@@ -12,16 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann._arrow import frame_batch
-from fast_lsh_ann._delta import TablePath, Version, refuse_input
-from fast_lsh_ann._delta_join import TableJoin
-from fast_lsh_ann._delta_processor import DeltaProcessor, report_rows
-from fast_lsh_ann._delta_read import EmbeddingReader, id_array
-from fast_lsh_ann._delta_write import write_batches
 from fast_lsh_ann._inputs import as_count, as_flag
 from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._log import logger
+from fast_lsh_ann._processor import DeltaProcessor, report_rows
 from fast_lsh_ann._progress import Progress, reporting
+from fast_lsh_ann._streamed.join import TableJoin
+from fast_lsh_ann._tables.delta import Table, TablePath, Version, refuse_input
+from fast_lsh_ann._tables.delta_write import write_batches
+from fast_lsh_ann._tables.embeddings import EmbeddingReader, id_array
+from fast_lsh_ann._tables.output import Mode, Output
+from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann.delta_utils import create_sample_delta
+from fast_lsh_ann.errors import ParameterError
 from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
 
 __all__ = ["ChunkResult", "StreamingLSHProcessor", "benchmark_streaming"]
@@ -54,12 +57,22 @@ class ChunkResult:
 
 
 class StreamingLSHProcessor(DeltaProcessor):
-    """Locality sensitive hashing of Delta tables that are larger than memory.
+    """Locality sensitive hashing of tables that are larger than memory.
 
     Tables are read as a stream of one pinned version, with only the columns that are
     needed, and worked on in chunks of exactly `chunk_size` rows, the last one shorter.
     Besides what each method says, reading takes some batches of 8,192 rows, and a group
     of rows as the table's file has them; writing takes such a group for each processor.
+
+    Tables to be read are Delta tables, Parquet files (one, a folder's, a pattern's, with
+    columns from folders called ``name=value``), Arrow IPC files and streams, ``.npy``
+    files, whose only column is the embedding, or objects that hand over an Arrow C
+    stream, as tables of polars, DuckDB and pyarrow do.  Of an object store only the first
+    two.  Rows of Parquet files come in the order of the paths.  Only Delta tables have a
+    version; all else must stay as it is while it is read.  Conditions (`where`) are in
+    DataFusion's SQL for Delta tables and in polars' for others.  Where the embedding is
+    the only column, the usual `id_column` of "id" means row numbers.  Tables that are
+    written are Delta tables.
 
     Iterators read ahead in a thread of their own.  When they are closed, dropped or
     interrupted it ends by itself; ``contextlib.closing`` does that at a known point.
@@ -142,11 +155,12 @@ class StreamingLSHProcessor(DeltaProcessor):
 
     def transform_streaming(
         self,
-        path: TablePath,
+        path: Table,
         embedding_column: str = "embedding",
         id_column: str | None = None,
         *,
         version: Version = None,
+        where: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> Generator[ChunkResult, None, None]:
@@ -157,7 +171,7 @@ class StreamingLSHProcessor(DeltaProcessor):
 
         Parameters
         ----------
-        path : str or path-like
+        path : str, path-like or object
             The table.
         embedding_column : str
             A column of arrays of floats or integers, or of Spark ML vectors.
@@ -165,6 +179,9 @@ class StreamingLSHProcessor(DeltaProcessor):
             A column of any type without nulls, whose values come with the hashes.
         version : int, str or datetime, optional
             A version number, or a moment: an aware datetime or an RFC 3339 string.
+        where : str, optional
+            A condition in SQL over the table's columns, such as ``"country = 'fr'"``:
+            rows that do not pass it are not read, and row numbers count those that do.
         on_invalid : {"raise", "skip"}
             What to do with rows that are null, hold null, NaN or infinity, or are of
             another length than the first valid row: raise, or leave them out.  How many
@@ -182,6 +199,8 @@ class StreamingLSHProcessor(DeltaProcessor):
         ------
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError
             If the table or a column is missing or cannot be read, or an id is null.
+        ParameterError
+            If `where` is no condition for the table's rows.
         InvalidVectorError
             If a row is null or of another length than the first, or holds null, NaN or
             infinity, unless such rows are skipped.
@@ -190,7 +209,9 @@ class StreamingLSHProcessor(DeltaProcessor):
         BucketRangeError
             If a bucket does not fit in int64.
         """
-        reader = self._reader(path, embedding_column, id_column, version, on_invalid)
+        reader = self._reader(
+            path, embedding_column, id_column, version, on_invalid, where
+        )
         return self._results(reader, progress)
 
     def _results(
@@ -207,31 +228,36 @@ class StreamingLSHProcessor(DeltaProcessor):
 
     def transform_to_delta(
         self,
-        input_path: TablePath,
+        input_path: Table,
         output_path: TablePath,
         embedding_column: str = "embedding",
         id_column: str | None = "id",
         include_embeddings: bool = False,
         *,
         version: Version = None,
+        where: str | None = None,
+        mode: Mode = "overwrite",
+        job_id: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
-    ) -> None:
+    ) -> WriteReport:
         """Hash an embedding column into another Delta table.
 
         The output gets the columns that :meth:`DeltaLSHProcessor.transform_delta`
         returns, and with `include_embeddings` the embeddings under their own name and in
         their own type.
-        It is created, or replaced in one commit: readers see the old table or the whole
-        new one, and an error or Ctrl-C leaves it as it was.  The commit's metadata says
-        how the hashes were made: :func:`fast_lsh_ann.delta_utils.read_hash_scheme` reads
-        it.  Up to three chunks are held.
+        It is written in one commit: readers see the old table or the whole new one, and
+        an error or Ctrl-C leaves it as it was.  The commit's metadata says how the hashes
+        were made: :func:`fast_lsh_ann.delta_utils.read_hash_scheme` reads it.  Up to
+        three chunks are held.
 
         Parameters
         ----------
-        input_path, output_path : str or path-like
-            The two tables.
-        embedding_column, version, progress
+        input_path : str, path-like or object
+            The table to hash.
+        output_path : str or path-like
+            The Delta table to write.
+        embedding_column, version, where, progress
             As for :meth:`transform_streaming`.
         on_invalid : {"raise", "skip"}
             As for :meth:`transform_streaming`.  With "skip" the input is read twice,
@@ -241,24 +267,41 @@ class StreamingLSHProcessor(DeltaProcessor):
             in the order of the pinned version.
         include_embeddings : bool
             Write the embeddings too.
+        mode : {"overwrite", "error", "append"}
+            What to do where there is a table: replace it, refuse, or add rows to it,
+            which must have been hashed with the same parameters.
+        job_id : str, optional
+            Names the work: where the table has the rows of this job already, from a try
+            that was thought lost or from another process, nothing is computed.
+
+        Returns
+        -------
+        WriteReport
 
         Raises
         ------
         ParameterError
-            If the output is the input table: its embeddings would be lost; or if the
-            embedding column has the name of another column of the output.
+            If the output is the input table: its embeddings would be lost; if the
+            embedding column has the name of another column of the output; or if `where`
+            is no condition for the table's rows.
+        TableExistsError
+            With mode "error", if there is a table.
+        TableSchemaError, SchemeMismatchError
+            With mode "append", if the table has other columns, or hashes of another
+            scheme.
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
 InvalidVectorError, DimensionError, BucketRangeError
             As for :meth:`transform_streaming`; DeltaError also if the output cannot be
             written.
         """
+        output = Output(output_path, mode, job_id, self._storage_options)
         embeddings = as_flag(include_embeddings, "include_embeddings")
         reader = self._reader(
-            input_path, embedding_column, id_column, version, on_invalid
+            input_path, embedding_column, id_column, version, on_invalid, where
         )
-        self._hash_to_table(
+        return self._hash_to_table(
             reader,
-            output_path,
+            output,
             self._chunk_size,
             progress,
             embedding_column if embeddings else None,
@@ -266,14 +309,16 @@ InvalidVectorError, DimensionError, BucketRangeError
 
     def similarity_join_streaming(
         self,
-        path_a: TablePath,
-        path_b: TablePath,
+        path_a: Table,
+        path_b: Table,
         threshold: float,
         embedding_column: str = "embedding",
         id_column: str | None = "id",
         *,
         version_a: Version = None,
         version_b: Version = None,
+        where_a: str | None = None,
+        where_b: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
     ) -> Generator[list[tuple[Any, Any, float]], None, None]:
@@ -285,8 +330,8 @@ InvalidVectorError, DimensionError, BucketRangeError
 
         Parameters
         ----------
-        path_a, path_b : str or path-like
-            The two tables; the same path joins a table with itself: all ordered pairs,
+        path_a, path_b : str, path-like or object
+            The two tables; the same one joins a table with itself: all ordered pairs,
             every row with itself too.
         threshold : float
             The largest distance of a pair.
@@ -295,6 +340,8 @@ InvalidVectorError, DimensionError, BucketRangeError
         version_a, version_b : int, str or datetime, optional
             As `version` of :meth:`transform_streaming`.  Without either, a table is
             joined with itself at one version.
+        where_a, where_b : str, optional
+            As `where` of :meth:`transform_streaming`, for either table.
         on_invalid : {"raise", "skip"}
             As for :meth:`transform_streaming`, in both tables.
         progress : bool or callable
@@ -309,7 +356,7 @@ InvalidVectorError, DimensionError, BucketRangeError
         Raises
         ------
         ParameterError
-            If `threshold` is negative or NaN.
+            If `threshold` is negative or NaN, or a condition is none for its table.
         DimensionError
             If the tables differ in dimension, or from the dimension asked for.
         TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
@@ -325,13 +372,14 @@ InvalidVectorError, BucketRangeError
             self._chunk_size,
             versions,
             on_invalid,
+            (where_a, where_b),
         )
         return _lists(join, progress)
 
     def similarity_join_chunked_both(
         self,
-        path_a: TablePath,
-        path_b: TablePath,
+        path_a: Table,
+        path_b: Table,
         threshold: float,
         embedding_column: str = "embedding",
         id_column: str | None = "id",
@@ -339,9 +387,13 @@ InvalidVectorError, BucketRangeError
         *,
         version_a: Version = None,
         version_b: Version = None,
+        where_a: str | None = None,
+        where_b: str | None = None,
+        mode: Mode = "overwrite",
+        job_id: str | None = None,
         on_invalid: OnInvalid = "raise",
         progress: Progress = False,
-    ) -> int | None:
+    ) -> int | WriteReport:
         """Count or write pairs of rows that share a bucket and are close.
 
         Neither table is held: one chunk of either, with 1.4 bytes a coordinate beside it.
@@ -350,12 +402,16 @@ InvalidVectorError, BucketRangeError
 
         Parameters
         ----------
-        path_a, path_b, threshold, embedding_column, id_column, version_a, version_b
+        path_a, path_b, threshold, embedding_column, id_column, version_a, version_b, \
+where_a, where_b
             As for :meth:`similarity_join_streaming`.
         output_path : str or path-like, optional
-            The pairs are written here, to a table that is created, or replaced in one
-            commit, also when there are none: columns `id_a`, `id_b`, in the types of the
-            ids, and `distance`.
+            The pairs are written here in one commit, also when there are none: columns
+            `id_a`, `id_b`, in the types of the ids, and `distance`.
+        mode : {"overwrite", "error", "append"}
+            What to do where there is an output table: replace it, refuse, or add rows.
+        job_id : str, optional
+            As for :meth:`transform_to_delta`.
         on_invalid : {"raise", "skip"}
             As for :meth:`transform_streaming`, in both tables.  With "skip" and
             `output_path` both are read once more, since the commit's metadata says how
@@ -365,21 +421,26 @@ InvalidVectorError, BucketRangeError
 
         Returns
         -------
-        int or None
-            The number of pairs; None with `output_path`.
+        int or WriteReport
+            The number of pairs; with `output_path` what was written.
 
         Raises
         ------
         ParameterError
-            If `threshold` is negative or NaN, or the output is one of the inputs.
+            If `threshold` is negative or NaN, a condition is none for its table, the
+            output is one of the inputs, or there is a `mode` or `job_id` without an
+            output.
+        TableExistsError, TableSchemaError
+            As for :meth:`transform_to_delta`.
         DimensionError, TableNotFoundError, ColumnNotFoundError, \
 SparkVectorColumnError, DeltaError, InvalidVectorError, BucketRangeError
             As for :meth:`similarity_join_streaming`; DeltaError also if the output cannot
             be written.
         """
         versions = (version_a, version_b)
-        if output_path is not None:
-            refuse_input(output_path, path_a, path_b)
+        output = self._join_output(output_path, mode, job_id)
+        if output is not None:
+            refuse_input(output.path, path_a, path_b)
         join = self._join(
             (path_a, path_b),
             threshold,
@@ -388,17 +449,28 @@ SparkVectorColumnError, DeltaError, InvalidVectorError, BucketRangeError
             self._chunk_size,
             versions,
             on_invalid,
+            (where_a, where_b),
         )
+        if output is not None and (done := output.check(frame_batch(join.no_pairs()))):
+            return done
         with reporting(progress, "joining") as report:
-            if output_path is None:
+            if output is None:
                 return join.count(report)
             with closing(join.frames(report)) as frames:
-                write_batches(
-                    output_path,
-                    map(frame_batch, frames),
-                    metadata=join.metadata(),
-                    storage_options=self._storage_options,
+                return write_batches(
+                    output, map(frame_batch, frames), metadata=join.metadata()
                 )
+
+    def _join_output(
+        self, path: TablePath | None, mode: Mode, job_id: str | None
+    ) -> Output | None:
+        if path is not None:
+            return Output(path, mode, job_id, self._storage_options)
+        if mode != "overwrite" or job_id is not None:
+            raise ParameterError(
+                f"mode={mode!r} and job_id={job_id!r} are of an output, and there is no "
+                f"output_path: name one, or leave them out"
+            )
         return None
 
 

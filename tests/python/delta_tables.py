@@ -14,7 +14,7 @@ from fast_lsh_ann import (
     read_delta_embeddings,
     read_delta_embeddings_chunked,
 )
-from fast_lsh_ann._delta_read import BATCH_ROWS
+from fast_lsh_ann._tables.source import BATCH_ROWS
 from numpy.typing import NDArray
 
 # More than one batch holds, so that tables of this size come in two.

@@ -27,7 +27,9 @@ from fast_lsh_ann import (
     _core,
     read_delta_embeddings,
 )
-from fast_lsh_ann._delta_read import BATCH_ROWS, EmbeddingReader
+from fast_lsh_ann._tables.embeddings import EmbeddingReader
+from fast_lsh_ann._tables.opening import open_source
+from fast_lsh_ann._tables.source import BATCH_ROWS
 from fast_lsh_ann.errors import (
     BucketRangeError,
     ColumnNotFoundError,
@@ -76,7 +78,7 @@ def test_tables_of_several_batches_are_read_whole(tmp_path: Path) -> None:
     assert ids is not None
     order = np.argsort(ids)
     np.testing.assert_array_equal(rows[order], stored)
-    source = EmbeddingReader(table, "embedding", "id")
+    source = EmbeddingReader(open_source(table), "embedding", "id")
     sizes = [len(batch.rows) for batch in source.batches()]
     assert sizes == [BATCH_ROWS, TWO_BATCHES - BATCH_ROWS]
 
@@ -122,8 +124,11 @@ def test_only_the_needed_columns_are_asked_for_whatever_their_names(
         }
     )
     frame.write_delta(tmp_path / "t")
-    source = EmbeddingReader(tmp_path / "t", "Em bed.ding", 'say "id"')
-    assert pl.DataFrame(source._query()).columns == ["Em bed.ding", 'say "id"']
+    reader = EmbeddingReader(open_source(tmp_path / "t"), "Em bed.ding", 'say "id"')
+    assert [column.name for column in next(reader.source.batches(reader.columns))] == [
+        "Em bed.ding",
+        'say "id"',
+    ]
     rows, ids = read_delta_embeddings(tmp_path / "t", "Em bed.ding", 'say "id"')
     assert rows.tolist() == [[1.0], [2.0]]
     assert ids is not None
@@ -188,7 +193,7 @@ def test_versions_that_name_no_moment_are_refused(
 
 def test_an_open_reader_stays_at_its_version(tmp_path: Path) -> None:
     table = write_table(tmp_path / "t", vectors_of(3))
-    source = EmbeddingReader(table, "embedding", "id")
+    source = EmbeddingReader(open_source(table), "embedding", "id")
     write_table(tmp_path / "t", vectors_of(5), mode="overwrite")
     assert sum(len(batch.rows) for batch in source.batches()) == 3
     assert sum(len(batch.rows) for batch in source.batches()) == 3

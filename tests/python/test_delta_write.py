@@ -21,7 +21,8 @@ from fast_lsh_ann import (
     read_delta_embeddings,
 )
 from fast_lsh_ann._arrow import ArrowBatch, RecordBatch, RecordBatchStream
-from fast_lsh_ann._delta_write import write_batches
+from fast_lsh_ann._tables.delta_write import write_batches
+from fast_lsh_ann._tables.output import Output
 from fast_lsh_ann.errors import (
     ArrowError,
     DeltaError,
@@ -108,7 +109,7 @@ def test_what_the_source_raises_is_what_the_caller_gets(tmp_path: Path) -> None:
         raise mistake
 
     with pytest.raises(LookupError) as raised:
-        write_batches(out, failing())
+        write_batches(Output(out, "overwrite"), failing())
     assert raised.value is mistake
     assert contents(out)[0] == before[0]
 
@@ -116,7 +117,7 @@ def test_what_the_source_raises_is_what_the_caller_gets(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_a_delta_error(tmp_path: Path) -> None:
     table = write_table(tmp_path / "t", vectors_of(3))
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(DeltaError, match="write failed"):
+    with pytest.raises(DeltaError, match="is a file"):
         processor().transform_and_save(table, tmp_path / "file")
     assert (tmp_path / "file").read_text() == "no folder"
 
@@ -124,7 +125,7 @@ def test_a_place_that_cannot_be_written_is_a_delta_error(tmp_path: Path) -> None
 def test_what_deltalake_refuses_is_a_delta_error(tmp_path: Path) -> None:
     twins = RecordBatch([("x", np.arange(3)), ("X", np.arange(3))])
     with pytest.raises(DeltaError, match="write failed"):
-        write_batches(tmp_path / "out", iter([twins.__arrow_c_array__()]))
+        write_batches(Output(tmp_path / "out"), iter([twins.__arrow_c_array__()]))
 
 
 def test_a_stream_that_was_read_raises_at_its_second_use() -> None:
@@ -187,14 +188,15 @@ def test_ctrl_c_during_a_read_that_hangs(tmp_path: Path) -> None:
     program = f"""
 import threading, time
 import numpy as np
-from fast_lsh_ann import DeltaLSHProcessor, _delta_read
+from fast_lsh_ann import DeltaLSHProcessor
 from fast_lsh_ann._arrow import RecordBatch, RecordBatchStream
+from fast_lsh_ann._tables.delta_source import DeltaSource
 
 def stuck(self, *_):
     schema, _ = RecordBatch([("x", np.arange(3))]).__arrow_c_array__()
     return RecordBatchStream(schema, lambda: threading.Event().wait(60))
 
-_delta_read.EmbeddingReader._query = stuck
+DeltaSource._query = stuck
 print("working", flush=True)
 try:
     DeltaLSHProcessor().transform_delta({table!r})
@@ -226,7 +228,8 @@ def test_ctrl_c_during_a_write_commits_nothing(tmp_path: Path) -> None:
 import time
 import numpy as np
 from fast_lsh_ann._arrow import RecordBatch
-from fast_lsh_ann._delta_write import write_batches
+from fast_lsh_ann._tables.delta_write import write_batches
+from fast_lsh_ann._tables.output import Output
 
 def endless():
     yield RecordBatch([("x", np.arange(1000))]).__arrow_c_array__()
@@ -236,7 +239,7 @@ def endless():
         yield RecordBatch([("x", np.arange(1000))]).__arrow_c_array__()
 
 try:
-    write_batches({out!r}, endless())
+    write_batches(Output({out!r}, "overwrite"), endless())
 except KeyboardInterrupt:
     print(time.monotonic(), flush=True)
 """

@@ -198,9 +198,10 @@ for generator in pending:
     next(generator)
 """,
     "a table half read": """
-from fast_lsh_ann.delta_utils import EmbeddingReader
+from fast_lsh_ann._tables.embeddings import EmbeddingReader
+from fast_lsh_ann._tables.opening import open_source
 fast_lsh_ann.create_sample_delta(folder + "/t", 300_000, 4)
-batches = EmbeddingReader(folder + "/t", "embedding", "id").batches()
+batches = EmbeddingReader(open_source(folder + "/t"), "embedding", "id").batches()
 next(batches)
 """,
     "a call in a thread": """

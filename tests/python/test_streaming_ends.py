@@ -15,7 +15,7 @@ import pytest
 from conftest import Run
 from delta_tables import contents, streaming, vectors_of, write_table
 from fast_lsh_ann import create_sample_delta, read_delta_embeddings_chunked
-from fast_lsh_ann._delta_read import BATCH_ROWS
+from fast_lsh_ann._tables.source import BATCH_ROWS
 from interrupts import seconds_to_interrupt
 
 # So many batches that a reader cannot have read them all ahead.

@@ -18,11 +18,12 @@ from delta_tables import (
 )
 from fast_lsh_ann import (
     BucketedRandomProjectionLSH,
+    WriteReport,
     _core,
-    _delta_join,
-    _delta_processor,
+    _processor,
 )
-from fast_lsh_ann._delta_read import EmbeddingBatch, EmbeddingReader
+from fast_lsh_ann._streamed import join as join_module
+from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
 from fast_lsh_ann.errors import (
     BucketRangeError,
     DimensionError,
@@ -74,7 +75,7 @@ def test_pairs_are_the_naive_programs_in_order(tmp_path: Path, size: int) -> Non
     assert lsh.similarity_join_chunked_both(table_a, table_b, THRESHOLD) == len(expected)
     out = tmp_path / "out"
     done = lsh.similarity_join_chunked_both(table_a, table_b, THRESHOLD, output_path=out)
-    assert done is None
+    assert done == WriteReport(0, len(expected), 0.0)
     assert stored_pairs(out) == expected
     assert deltalake.DeltaTable(out).version() == 0
 
@@ -102,7 +103,7 @@ def test_chunks_of_pairs_are_put_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More pairs than are made into Python objects, or given to a writer, at once."""
-    monkeypatch.setattr(_delta_join, "_BLOCK_PAIRS", 100)
+    monkeypatch.setattr(join_module, "_BLOCK_PAIRS", 100)
     table = write_table(tmp_path / "t", np.zeros((35, 4), dtype=np.float32))
     every = [(i, j, 0.0) for i in range(35) for j in range(35)]
     lsh = streaming(chunk_size=20)
@@ -148,7 +149,7 @@ def test_a_table_is_joined_with_itself_at_one_version(
     for join in joins:
         write_table(tmp_path / "t", vectors_of(30), mode="overwrite")
         with monkeypatch.context() as patched:
-            patched.setattr(_delta_processor, "EmbeddingReader", Overtaken)
+            patched.setattr(_processor, "EmbeddingReader", Overtaken)
             assert [pair[:2] for pair in join()] == [(i, i) for i in range(30)]
 
 
@@ -256,7 +257,7 @@ def test_each_table_is_read_as_often_as_said(
     batches = EmbeddingReader.batches
 
     def recorded(self: EmbeddingReader) -> Generator[EmbeddingBatch, None, None]:
-        begun.append(self.uri)
+        begun.append(self.source.uri)
         return batches(self)
 
     monkeypatch.setattr(EmbeddingReader, "batches", recorded)

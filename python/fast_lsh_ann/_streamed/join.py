@@ -5,8 +5,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fast_lsh_ann import _core
-from fast_lsh_ann._delta_read import EmbeddingBatch, EmbeddingReader
-from fast_lsh_ann._delta_scheme import prefixed
 from fast_lsh_ann._progress import Report
 from fast_lsh_ann._search import (
     JoinSides,
@@ -15,6 +13,8 @@ from fast_lsh_ann._search import (
     join_chunks,
     join_index,
 )
+from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
+from fast_lsh_ann._tables.scheme import prefixed
 from fast_lsh_ann.errors import DimensionError
 from fast_lsh_ann.model import BucketedRandomProjectionLSHModel
 from fast_lsh_ann.results import Pairs
@@ -72,12 +72,16 @@ class TableJoin:
                 yield self._list(left, right, index) if index is not None else []
                 if report is not None:
                     done = left.rows_done
-                    report(done, max(done, self._left.rows_at_most))
+                    report(done, max(done, self._left.rows_at_most or 0))
 
     def metadata(self) -> dict[str, str]:
-        """Tell a commit of the pairs how many rows of each table were left out."""
-        left, right = self._left.count_skipped(), self._right.count_skipped()
-        return prefixed({"skipped_rows_a": left, "skipped_rows_b": right})
+        """Tell a commit of the pairs which rows of each table were left out."""
+        told: dict[str, object] = {}
+        for side, reader in (("a", self._left), ("b", self._right)):
+            told[f"skipped_rows_{side}"] = reader.count_skipped()
+            if reader.source.where is not None:
+                told[f"where_{side}"] = reader.source.where
+        return prefixed(told)
 
     def count(self, report: Report | None) -> int:
         """Count the pairs; a chunk of either table is held."""
@@ -107,8 +111,16 @@ class TableJoin:
                     pl.Series("distance", pairs.distances),
                 )
         if none:
-            nothing = pl.Series("distance", [], dtype=pl.Float64)
-            yield _pair_frame(self._left.empty_ids(), self._right.empty_ids(), nothing)
+            yield self.no_pairs()
+
+    def no_pairs(self) -> "pl.DataFrame":
+        """Give a frame of no pairs, whose columns are those of `frames`."""
+        import polars as pl
+
+        nothing = pl.Series("distance", [], dtype=pl.Float64)
+        left_ids, _ = self._left.no_ids()
+        right_ids, _ = self._right.no_ids()
+        return _pair_frame(left_ids, right_ids, nothing)
 
     def _pairs(
         self, report: Report | None
@@ -124,7 +136,8 @@ class TableJoin:
 
         Progress counts pairs of rows.
         """
-        done, total = 0, self._left.rows_at_most * self._right.rows_at_most
+        sides = (self._left.rows_at_most or 0, self._right.rows_at_most or 0)
+        done, total = 0, sides[0] * sides[1]
         with closing(self._chunk_meetings()) as meetings:
             for left, index, right in meetings:
                 yield left, index, right
@@ -174,8 +187,8 @@ class TableJoin:
         left, right = self._left, self._right
         if None not in (left.dim, right.dim) and left.dim != right.dim:
             raise DimensionError(
-                f"embeddings of {left.uri!r} have dimension {left.dim}, "
-                f"those of {right.uri!r} {right.dim}; they must agree"
+                f"embeddings of {left.source.uri!r} have dimension {left.dim}, "
+                f"those of {right.source.uri!r} {right.dim}; they must agree"
             )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
+from fast_lsh_ann._arrow import StreamExportable
 from fast_lsh_ann._threads import call_in_thread
 from fast_lsh_ann.errors import (
     DeltaError,
@@ -16,6 +17,7 @@ from fast_lsh_ann.errors import (
     MissingDependencyError,
     ParameterError,
     SparkVectorColumnError,
+    TableError,
     TableNotFoundError,
 )
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TablePath: TypeAlias = str | os.PathLike[str]
+# What is read: where it is, or an object that hands over an Arrow C stream.
+Table: TypeAlias = TablePath | StreamExportable
 Version: TypeAlias = int | str | datetime | None
 
 
@@ -156,15 +160,17 @@ def is_local(path: TablePath) -> bool:
     return "://" not in uri or uri.startswith("file://")
 
 
-def location(path: TablePath) -> str:
-    """Give one text for all the ways to write a table's place."""
-    uri = as_uri(path)
+def location(table: Table) -> str:
+    """Give one text for all the ways to write a table's place; one for each object."""
+    if not isinstance(table, (str, os.PathLike)):
+        return f"object {id(table)}"
+    uri = as_uri(table)
     if not is_local(uri):
         return uri.rstrip("/")
     return str(Path(uri.removeprefix("file://")).resolve())
 
 
-def refuse_input(output_path: TablePath, *input_paths: TablePath) -> None:
+def refuse_input(output_path: TablePath, *inputs: Table) -> None:
     """Refuse to write where a table is read: its embeddings would be lost.
 
     Raises
@@ -172,7 +178,7 @@ def refuse_input(output_path: TablePath, *input_paths: TablePath) -> None:
     ParameterError
         If the output is one of the inputs.
     """
-    if location(output_path) in map(location, input_paths):
+    if location(output_path) in map(location, inputs):
         raise ParameterError(
             f"output_path {os.fspath(output_path)!r} is the input table: its embeddings "
             f"would be replaced; name another path"
@@ -198,6 +204,12 @@ def require_delta() -> None:
 
 def _import_delta() -> None:
     import deltalake  # noqa: F401
+
+    import_polars()
+
+
+def import_polars() -> None:
+    """Import polars; not in the main thread, which Ctrl-C interrupts."""
     import polars as pl
 
     # polars looks for NumPy when it first meets an array, and panics if that is stopped.
@@ -217,7 +229,7 @@ def call_delta(function: Callable[[], T], uri: str) -> T:
         raise translated from error
 
 
-def delta_error(error: BaseException, uri: str) -> DeltaError | None:
+def delta_error(error: BaseException, uri: str) -> TableError | None:
     """Give our error for one of deltalake's; None for any other."""
     from deltalake import exceptions
 

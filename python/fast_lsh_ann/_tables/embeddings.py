@@ -1,52 +1,28 @@
-"""Reading the embeddings of a Delta table as a stream of one pinned version."""
+"""Reading the embeddings of a table as a stream: checked rows, ids, other columns."""
 
 import sys
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fast_lsh_ann._arrow import ArrowColumn, StreamBatches
-from fast_lsh_ann._delta import TablePath, Version, as_uri, call_delta
-from fast_lsh_ann._delta_vectors import is_vector, open_pinned
+from fast_lsh_ann._arrow import ArrowColumn
 from fast_lsh_ann._invalid import KeptRows, own_numbers
 from fast_lsh_ann._log import logger
+from fast_lsh_ann._tables.source import Source
 from fast_lsh_ann._threads import prefetch
-from fast_lsh_ann.errors import (
-    ArrowError,
-    ColumnNotFoundError,
-    DeltaError,
-    InputTypeError,
-    InvalidVectorError,
-    ParameterError,
-)
+from fast_lsh_ann.errors import ArrowError, InvalidVectorError, ParameterError
 
 if TYPE_CHECKING:
     import polars as pl
 
-# Rows read at once: several batches wait at any time, so they set what reading needs;
-# larger ones were not faster.
-BATCH_ROWS = 8192
 _BATCHES_AHEAD = 2
-# One partition makes the order of rows that of the log's files, and reading lean.
-_QUERY_SETTINGS = {
-    "datafusion.execution.target_partitions": "1",
-    "datafusion.execution.batch_size": str(BATCH_ROWS),
-}
-
-# What rows of each element type are read as: the rules of Arrow input.
-_DTYPES: dict[str | None, Any] = {
-    "float": np.float32,
-    "double": np.float64,
-    "byte": np.float32,
-    "short": np.float32,
-    "integer": np.float64,
-    "long": np.float64,
-}
+_USUAL_ID = "id"
+_NO_ROWS: NDArray[Any] = np.empty((0, 0))
 
 
 @dataclass(frozen=True)
@@ -63,12 +39,15 @@ class EmbeddingBatch:
         Numbers of the rows in the order of the pinned version.
     ids : polars.Series
         One id a row; row numbers where no id column was asked for.
+    carried : polars.DataFrame
+        The columns carried along; without any it has no rows either.
     """
 
     place: int
     rows: NDArray[Any]
     numbers: NDArray[np.int64]
     ids: "pl.Series"
+    carried: "pl.DataFrame"
 
     @property
     def first_row(self) -> int:
@@ -83,12 +62,21 @@ class EmbeddingBatch:
     def part(self, start: int, most: int) -> "EmbeddingBatch":
         """Give some of the rows, without a copy."""
         cut = slice(start, start + most)
-        ids = self.ids.slice(start, most)
-        return EmbeddingBatch(self.place + start, self.rows[cut], self.numbers[cut], ids)
+        return EmbeddingBatch(
+            self.place + start,
+            self.rows[cut],
+            self.numbers[cut],
+            self.ids.slice(start, most),
+            self.carried.slice(start, most),
+        )
 
     def ids_of(self, places: NDArray[np.int64]) -> "pl.Series":
         """Give the ids of rows that are named by their places."""
         return self.ids.gather(places - self.place)
+
+    def carried_of(self, places: NDArray[np.int64]) -> "pl.DataFrame":
+        """Give the columns carried along of rows that are named by their places."""
+        return self.carried[places - self.place] if self.carried.width else self.carried
 
     def table_numbers(self) -> AbstractContextManager[None]:
         """Have errors that name rows by their places name them by their numbers."""
@@ -96,28 +84,33 @@ class EmbeddingBatch:
 
 
 class EmbeddingReader:
-    """The embeddings of one pinned version of a table.
+    """The embeddings of a table, with their ids and what is carried along.
 
     Parameters
     ----------
-    path, version, storage_options
-        As for :func:`open_table`.
+    source : Source
     embedding_column : str
         A column of arrays of floats or integers, or of Spark ML vectors.
     id_column : str or None
-        A column of any type without nulls, or None for row numbers.
+        A column of any type without nulls, or None for row numbers.  "id", which is what
+        methods ask for unless told, means row numbers too where the embedding is the
+        only column.
+    carried : sequence of str
+        Columns that come with the rows.
     skip : bool
         Leave invalid rows out: those that are null, hold null, NaN or infinity, or are of
         another length than the first valid row.
 
     Attributes
     ----------
+    name : str
+        What errors call the rows.
+    dtype : dtype
+        float32 or float64.
     dim : int or None
         Dimension of the embeddings, once a row was read.
-    copied : bool
-        Whether only this reader opens the table, for it holds Spark ML vectors.
-    rows_at_most : int
-        Rows of the table, and those that deletion vectors hide.
+    rows_at_most : int or None
+        Rows of the table, or more; None where reading alone tells.
     skipped : int
         Rows left out so far by the last reading of the table.
 
@@ -127,72 +120,55 @@ class EmbeddingReader:
         If the table lacks one of the columns.
     InputTypeError
         If the embedding column is of another type.
-    SparkVectorColumnError
-        If Spark ML vectors are in an object store, or the table's log cannot be copied.
+    ParameterError
+        If the two columns are one.
     """
 
     def __init__(
         self,
-        path: TablePath,
+        source: Source,
         embedding_column: str,
         id_column: str | None,
         *,
+        carried: Sequence[str] = (),
         skip: bool = False,
-        version: Version = None,
-        storage_options: Mapping[str, str] | None = None,
     ) -> None:
-        self.uri = as_uri(path)
-        pinned = open_pinned(path, version=version, storage_options=storage_options)
-        self._table = pinned.table
-        self.version = pinned.version
-        self.copied = pinned.copied
-        self._embedding = embedding_column
-        self._id = id_column
-        self.name = f"column {embedding_column!r} of Delta table {self.uri!r}"
+        self.source = source
+        self._embedding = source.columns[0] if source.nameless else embedding_column
+        alone = source.columns == [self._embedding]
+        self._id = None if alone and id_column == _USUAL_ID else id_column
+        self._carried = list(carried)
+        self.name = f"column {self._embedding!r} of {source.name}"
         self._check_columns()
-        self.dtype = self._embedding_dtype()
+        self.dtype = source.embedding_dtype(self._embedding)
         self.dim: int | None = None
-        self.rows_at_most: int = call_delta(self._table.count, self.uri)
+        self.rows_at_most = source.rows_at_most
         self.skipped = 0
         self._skip = skip
         self._told = False
         logger.info(
-            "%s: version %d, %d rows at most", self.name, self.version, self.rows_at_most
+            "%s: version %s, %s rows at most",
+            *(self.name, source.version, self.rows_at_most),
         )
 
     def _check_columns(self) -> None:
-        there = [field.name for field in self._table.schema().fields]
-        for column in (self._embedding, self._id):
-            if column is not None and column not in there:
-                raise ColumnNotFoundError(
-                    f"Delta table {self.uri!r} has no column {column!r}; "
-                    f"its columns are {there}"
-                )
+        named = [c for c in (self._embedding, self._id) if c is not None]
+        self.source.check_columns([*named, *self._carried])
         if self._embedding == self._id:
             raise ParameterError(
                 f"embedding_column and id_column are both {self._id!r}; name two columns"
             )
-
-    def _embedding_dtype(self) -> np.dtype[Any]:
-        fields = {field.name: field.type for field in self._table.schema().fields}
-        kind = fields[self._embedding]
-        element = getattr(getattr(kind, "element_type", None), "type", None)
-        dtype = np.float64 if is_vector(kind) else _DTYPES.get(element)
-        if dtype is None:
-            raise InputTypeError(
-                f"{self.name} is of type {kind}; it must be array<float> or "
-                f"array<double>, an array of whole numbers, or a Spark ML vector: "
-                f"cast it there"
+        if self._embedding in self._carried:
+            raise ParameterError(
+                f"columns names the embedding column {self._embedding!r}, which is not "
+                f"carried along; join the result with the table by its ids"
             )
-        return np.dtype(dtype)
 
-    def _query(self, suffix: str = "") -> Any:
-        from deltalake import QueryBuilder
-
-        columns = [c for c in (self._embedding, self._id) if c is not None]
-        names = ", ".join('"' + c.replace('"', '""') + '"' for c in columns)
-        builder = QueryBuilder(_QUERY_SETTINGS).register("source", self._table)
-        return builder.execute(f"SELECT {names} FROM source{suffix}")
+    @property
+    def columns(self) -> list[str]:
+        """The columns it reads, each once."""
+        named = (self._embedding, self._id, *self._carried)
+        return list(dict.fromkeys(c for c in named if c is not None))
 
     def batches(self) -> Generator[EmbeddingBatch, None, None]:
         """Read the table in its fixed order, a few batches ahead in another thread.
@@ -204,11 +180,11 @@ class EmbeddingReader:
         InvalidVectorError
             If a row is null, of another length than the first, or holds null, NaN or
             infinity.
-        DeltaError
+        TableError
             If a file cannot be read, or an id is null.
         """
-        stream = call_delta(self._query, self.uri)
-        channel = prefetch(lambda: StreamBatches(stream), _BATCHES_AHEAD)
+        stream = self.source.batches(self.columns)
+        channel = prefetch(lambda: stream, _BATCHES_AHEAD)
         row = self.skipped = 0
         try:
             while (columns := self._receive(channel)) is not None:
@@ -251,7 +227,7 @@ class EmbeddingReader:
 
         Errors as for :meth:`batches`; close the iterator when leaving it early.
         """
-        chunk = _Gathered(min(size, self.rows_at_most))
+        chunk = _Gathered(min(size, self.rows_at_most or 0), size)
         with closing(self.batches()) as batches:
             for piece in chain.from_iterable(_cut(batch, size) for batch in batches):
                 chunk.append(piece)
@@ -271,23 +247,27 @@ class EmbeddingReader:
     def no_rows(self, dim: int) -> EmbeddingBatch:
         """Give a batch without rows."""
         rows = np.empty((0, dim), dtype=self.dtype)
-        return EmbeddingBatch(0, rows, np.empty(0, dtype=np.int64), self.empty_ids())
+        numbers = np.empty(0, dtype=np.int64)
+        return EmbeddingBatch(0, rows, numbers, *self.no_ids())
 
-    def empty_ids(self) -> "pl.Series":
-        """Ids of no rows, of the type that the table's ids have."""
+    def no_ids(self) -> tuple["pl.Series", "pl.DataFrame"]:
+        """Ids of no rows and their other columns, of the types that the table has."""
         import polars as pl
 
-        if self._id is None:
-            return pl.Series("id", [], dtype=pl.Int64)
-        nothing = call_delta(lambda: pl.DataFrame(self._query(" LIMIT 0")), self.uri)
-        return nothing[self._id].alias("id")
+        named = [self._id] if self._id is not None else []
+        wanted = list(dict.fromkeys([*named, *self._carried]))
+        nothing = self.source.no_rows(wanted) if wanted else pl.DataFrame()
+        nothing = pl.DataFrame([_decoded(column) for column in nothing])
+        no_ids = pl.Series("id", [], dtype=pl.Int64)
+        if self._id is not None:
+            no_ids = nothing[self._id].alias("id")
+        return no_ids, nothing.select(self._carried)
 
     def _receive(self, channel: Iterator[list[ArrowColumn]]) -> list[ArrowColumn] | None:
         try:
             return next(channel, None)
         except ArrowError as error:
-            text = str(error).splitlines()[0]
-            raise DeltaError(f"Delta table {self.uri!r}: {text}") from error
+            raise self.source.read_error(str(error).splitlines()[0]) from error
 
     def _view(self, columns: list[ArrowColumn], first_row: int) -> EmbeddingBatch:
         """View columns as the valid ones of their rows."""
@@ -296,12 +276,13 @@ class EmbeddingReader:
         if not self._skip:
             self._check(rows, first_row)
         numbers = np.arange(first_row, first_row + len(rows))
-        ids = self._ids(columns, numbers)
+        ids, carried = self._others(columns[1:], numbers)
         place = first_row - self.skipped
         kept = KeptRows(rows, self._skip)
         if kept.numbers is not None:
             numbers, ids = numbers[kept.numbers], ids.gather(kept.numbers)
-        return EmbeddingBatch(place, kept.rows, numbers, ids)
+            carried = carried[kept.numbers] if carried.width else carried
+        return EmbeddingBatch(place, kept.rows, numbers, ids, carried)
 
     def _check(self, rows: NDArray[Any], first_row: int) -> None:
         """Refuse invalid rows; those of a batch are of one length."""
@@ -317,19 +298,24 @@ class EmbeddingReader:
             value = rows[row, column]
             raise self._bad_row(first_row + row, f"has {value} at {column}", column)
 
-    def _ids(self, columns: list[ArrowColumn], numbers: NDArray[np.int64]) -> "pl.Series":
+    def _others(
+        self, columns: list[ArrowColumn], numbers: NDArray[np.int64]
+    ) -> tuple["pl.Series", "pl.DataFrame"]:
+        """Take the ids and the columns carried along."""
         import polars as pl
 
+        taken = {c.name: _decoded(pl.Series(c.name, c)) for c in columns}
+        carried = pl.DataFrame([taken[name] for name in self._carried])
         if self._id is None:
-            return pl.Series("id", numbers)
-        ids = pl.Series("id", columns[1])
+            return pl.Series("id", numbers), carried
+        ids = taken[self._id].alias("id")
         if ids.null_count():
             row = numbers[0] + ids.is_null().arg_true()[0]
-            raise DeltaError(
-                f"Delta table {self.uri!r}: row {row} of id column {self._id!r} is null; "
+            raise self.source.read_error(
+                f"row {row} of id column {self._id!r} is null; "
                 f"fill it, or pass id_column=None to number the rows"
             )
-        return ids
+        return ids, carried
 
     def _bad_row(self, row: int, fault: str, column: int = -1) -> InvalidVectorError:
         error = InvalidVectorError(
@@ -354,17 +340,19 @@ class _Gathered:
 
     Parameters
     ----------
-    capacity : int
+    expected : int
         Rows there will be, to the best of one's knowledge.
+    most : int
+        Rows there can be.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
+    def __init__(self, expected: int, most: int) -> None:
+        self._expected = expected
+        self._most = most
         self._place = 0
-        self._rows: NDArray[Any] = np.empty((0, 0))
+        self._rows: NDArray[Any] = _NO_ROWS
         self._used = 0
-        self._numbers: list[NDArray[np.int64]] = []
-        self._ids: list[pl.Series] = []
+        self._pieces: list[EmbeddingBatch] = []
 
     def __len__(self) -> int:
         return self._used
@@ -376,14 +364,14 @@ class _Gathered:
         else:
             self._reserve(needed)
             self._rows[self._used : needed] = piece.rows
-        self._numbers.append(piece.numbers)
-        self._ids.append(piece.ids)
+        self._pieces.append(replace(piece, rows=_NO_ROWS))
         self._used = needed
 
     def _reserve(self, needed: int) -> None:
         if needed <= len(self._rows):
             return
-        room = self._capacity if needed <= self._capacity else 2 * needed
+        more = min(2 * needed, self._most)
+        room = self._expected if needed <= self._expected else more
         grown = np.empty((room, self._rows.shape[1]), dtype=self._rows.dtype)
         grown[: self._used] = self._rows[: self._used]
         self._rows = grown
@@ -392,12 +380,25 @@ class _Gathered:
         """Give what was gathered, and begin anew."""
         import polars as pl
 
-        numbers = np.concatenate(self._numbers)
-        ids = self._ids[0] if len(self._ids) == 1 else pl.concat(self._ids, rechunk=True)
-        taken = EmbeddingBatch(self._place, self._rows[: self._used], numbers, ids)
-        self._rows, self._used = np.empty((0, 0)), 0
-        self._numbers, self._ids = [], []
-        return taken
+        rows, pieces = self._rows[: self._used], self._pieces
+        self._rows, self._used, self._pieces = _NO_ROWS, 0, []
+        if len(pieces) == 1:
+            return replace(pieces[0], rows=rows)
+        return EmbeddingBatch(
+            self._place,
+            rows,
+            np.concatenate([piece.numbers for piece in pieces]),
+            pl.concat([piece.ids for piece in pieces], rechunk=True),
+            pl.concat([piece.carried for piece in pieces], rechunk=True),
+        )
+
+
+def _decoded(column: "pl.Series") -> "pl.Series":
+    """Give strings themselves, for those behind a dictionary; each batch has its own."""
+    import polars as pl
+
+    encoded = column.dtype in (pl.Categorical, pl.Enum)
+    return column.cast(pl.String) if encoded else column
 
 
 def id_array(ids: "pl.Series") -> NDArray[Any]:

@@ -10,15 +10,30 @@ from numpy.typing import NDArray
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import ArrowBatch, frame_batch
-from fast_lsh_ann._delta import TablePath, Version, as_options, location, refuse_input
-from fast_lsh_ann._delta_join import TableJoin
-from fast_lsh_ann._delta_read import EmbeddingBatch, EmbeddingReader
-from fast_lsh_ann._delta_scheme import HashScheme, prefixed, read_hash_scheme
-from fast_lsh_ann._delta_write import VectorLayout, write_batches
 from fast_lsh_ann._inputs import as_threshold
 from fast_lsh_ann._invalid import OnInvalid, as_skip
 from fast_lsh_ann._parameters import HasParameters
 from fast_lsh_ann._progress import Progress, Report, reporting
+from fast_lsh_ann._streamed.join import TableJoin
+from fast_lsh_ann._tables.delta import (
+    Table,
+    TablePath,
+    Version,
+    as_options,
+    location,
+    refuse_input,
+)
+from fast_lsh_ann._tables.delta_write import VectorLayout, write_batches
+from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
+from fast_lsh_ann._tables.opening import open_source
+from fast_lsh_ann._tables.output import Output
+from fast_lsh_ann._tables.report import WriteReport
+from fast_lsh_ann._tables.scheme import (
+    HashScheme,
+    prefixed,
+    read_hash_scheme,
+    scheme_in,
+)
 from fast_lsh_ann.errors import DimensionError, ParameterError
 from fast_lsh_ann.model import (
     BucketedRandomProjectionLSH,
@@ -99,20 +114,17 @@ class DeltaProcessor(HasParameters):
 
     def _reader(
         self,
-        path: TablePath,
+        path: Table,
         embedding_column: str,
         id_column: str | None,
         version: Version,
         on_invalid: OnInvalid,
+        where: str | None = None,
     ) -> EmbeddingReader:
-        return EmbeddingReader(
-            path,
-            embedding_column,
-            id_column,
-            skip=as_skip(on_invalid),
-            version=version,
-            storage_options=self._storage_options,
-        )
+        skip = as_skip(on_invalid)
+        options = self._storage_options
+        source = open_source(path, version=version, where=where, storage_options=options)
+        return EmbeddingReader(source, embedding_column, id_column, skip=skip)
 
     def _model(self, reader: EmbeddingReader) -> BucketedRandomProjectionLSHModel:
         """Make the model for what a reader, of which a row was read, gives."""
@@ -149,24 +161,28 @@ class DeltaProcessor(HasParameters):
                 yield _hash_frame(hashes, chunk.ids), chunk
                 report_rows(report, chunk, reader)
         if reader.dim is None:
-            nothing = reader.no_rows(1)
-            no_hashes = self._lsh.create_model(1).transform(nothing.rows)
-            yield _hash_frame(no_hashes, nothing.ids), nothing
+            yield self._no_hashes(reader)
+
+    def _no_hashes(
+        self, reader: EmbeddingReader
+    ) -> tuple["pl.DataFrame", EmbeddingBatch]:
+        nothing = reader.no_rows(1)
+        no_hashes = self._lsh.create_model(1).transform(nothing.rows)
+        return _hash_frame(no_hashes, nothing.ids), nothing
 
     def _hash_to_table(
         self,
         reader: EmbeddingReader,
-        output_path: TablePath,
+        output: Output,
         chunk_size: int,
         progress: Progress,
         embedding_column: str | None = None,
-    ) -> None:
-        """Replace a table by the hashes of another, in one commit.
+    ) -> WriteReport:
+        """Write the hashes of a table into another, in one commit.
 
         The embeddings come along under a name, if one is given.
         """
-        refuse_input(output_path, reader.uri)
-        skipped = reader.count_skipped()
+        refuse_input(output.path, reader.source.uri)
         shape = self._lsh.create_model(1)._hash_shape
         plain = [*_hash_names(shape), "id"]
         if embedding_column is not None and embedding_column.lower() in plain:
@@ -174,6 +190,10 @@ class DeltaProcessor(HasParameters):
                 f"the embedding column {embedding_column!r} has the name of a column of "
                 f"hashes or ids in the output; rename it, or leave the embeddings out"
             )
+        if (done := output.check()) is not None:
+            return done
+        appended = self._scheme_to_append(output, reader, embedding_column)
+        skipped = reader.count_skipped()
         with (
             reporting(progress, "hashing") as report,
             closing(self._hash_frames(reader, chunk_size, report)) as frames,
@@ -183,39 +203,68 @@ class DeltaProcessor(HasParameters):
                 for frame, chunk in frames
             )
             first = next(batches)  # from here on the dimension is known
+            scheme = HashScheme.of(self._lsh, reader.dim, skipped)
+            if appended is not None:
+                scheme.require_same(appended, f"the hashes in {output.uri!r}")
             width = (reader.dim or 1) * reader.dtype.itemsize
-            write_batches(
-                output_path,
+            return write_batches(
+                output,
                 chain([first], batches),
-                metadata=self._metadata(reader, skipped),
+                metadata={**scheme.metadata(), **_sources(reader)},
                 vectors=VectorLayout(plain, width) if embedding_column else None,
-                storage_options=self._storage_options,
             )
 
-    def _metadata(self, reader: EmbeddingReader, skipped: int) -> dict[str, str]:
-        scheme = HashScheme.of(self._lsh, reader.dim, skipped)
-        source = {"source": reader.uri, "source_version": reader.version}
-        return {**scheme.metadata(), **prefixed(source)}
+    def _scheme_to_append(
+        self, output: Output, reader: EmbeddingReader, embedding_column: str | None
+    ) -> HashScheme | None:
+        """Give the scheme of the table that hashes shall be appended to, if there is one.
+
+        Raises
+        ------
+        SchemeMismatchError, DeltaError
+            If its rows were hashed otherwise, or it does not say how.
+        TableSchemaError
+            If its columns are others.
+        """
+        table = output.open() if output.mode == "append" else None
+        if table is None:
+            return None
+        found = scheme_in(table, table.version(), output.uri)
+        mine = HashScheme.of(self._lsh, self._dim)
+        mine.require_same(found, f"the hashes in {output.uri!r}")
+        nothing = self._no_hashes(reader)
+        batch = next(_table_batches(nothing[0], nothing[1].rows, embedding_column))
+        output.check_table(table, batch)
+        return found
 
     def _join(
         self,
-        paths: tuple[TablePath, TablePath],
+        paths: tuple[Table, Table],
         threshold: float,
         embedding_column: str,
         id_column: str | None,
         chunk_size: int,
         versions: tuple[Version, Version],
         on_invalid: OnInvalid,
+        where: tuple[str | None, str | None] = (None, None),
     ) -> TableJoin:
         """Open the tables of a join; one table, of no given versions, at one version."""
         limit = as_threshold(threshold)
         columns = (embedding_column, id_column)
-        left = self._reader(paths[0], *columns, versions[0], on_invalid)
+        left = self._reader(paths[0], *columns, versions[0], on_invalid, where[0])
         pinned = versions[1]
         if versions == (None, None) and location(paths[0]) == location(paths[1]):
-            pinned = left.version
-        right = self._reader(paths[1], *columns, pinned, on_invalid)
+            pinned = left.source.version
+        right = self._reader(paths[1], *columns, pinned, on_invalid, where[1])
         return TableJoin(left, right, self._model, limit, chunk_size)
+
+
+def _sources(reader: EmbeddingReader) -> dict[str, str]:
+    """Tell a commit of hashes what they are of."""
+    source = {"source": reader.source.uri, "source_version": reader.source.version}
+    if reader.source.where is not None:
+        source["where"] = reader.source.where
+    return prefixed({"operation": "transform", **source})
 
 
 def _hash_names(shape: tuple[int, ...]) -> list[str]:
@@ -250,4 +299,4 @@ def report_rows(
     """Report that a table was worked through up to the end of a chunk."""
     if report is not None:
         done = chunk.rows_done
-        report(done, max(done, reader.rows_at_most))
+        report(done, max(done, reader.rows_at_most or 0))

@@ -1,18 +1,21 @@
 """How the hashes in a Delta table were made: kept with a commit, read back, compared."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from fast_lsh_ann._core import __version__
-from fast_lsh_ann._delta import TablePath, Version, call_delta, open_table
+from fast_lsh_ann._tables.delta import TablePath, Version, call_delta, open_table
 from fast_lsh_ann.errors import DeltaError, SchemeMismatchError
 from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
 
 _PREFIX = "fast_lsh_ann."
 # Commits after which the rows that are left are still those that were hashed.
 _HARMLESS = {"DELETE", "FSCK", "OPTIMIZE", "SET TBLPROPERTIES", "VACUUM START"}
-_HARMLESS |= {"VACUUM END", "CHECKPOINT"}
+_HARMLESS |= {"VACUUM END", "CHECKPOINT", "CREATE TABLE"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class HashScheme:
     library_version : str
         Of the package that hashed; results do not depend on it.
     skipped_rows : int
-        Rows of the source that ``on_invalid="skip"`` left out; no part of the scheme.
+        Rows that ``on_invalid="skip"`` left out of the table; no part of the scheme.
     """
 
     projection: Projection
@@ -169,13 +172,17 @@ def read_hash_scheme(
         If there is no Delta table at `path`.
     DeltaError
         If no commit says how its rows were hashed, or a later commit brought other rows.
+    SchemeMismatchError
+        If its rows were hashed in more than one way.
 
     Examples
     --------
     >>> from fast_lsh_ann import DeltaLSHProcessor, create_sample_delta
     >>> from fast_lsh_ann.delta_utils import read_hash_scheme
     >>> create_sample_delta("vectors", n_vectors=100, dim=8)
-    >>> DeltaLSHProcessor(num_hash_tables=3).transform_and_save("vectors", "hashes")
+    >>> lsh = DeltaLSHProcessor(num_hash_tables=3)
+    >>> lsh.transform_and_save("vectors", "hashes").rows
+    100
     >>> scheme = read_hash_scheme("hashes")
     >>> scheme.num_hash_tables, scheme.dim
     (3, 8)
@@ -184,22 +191,46 @@ def read_hash_scheme(
     """
     wanted = open_table(path, version=version, storage_options=storage_options)
     newest = open_table(path, storage_options=storage_options)
+    return scheme_in(newest, wanted.version(), str(path))
+
+
+def scheme_in(newest: "DeltaTable", version: int, uri: str) -> HashScheme:
+    """Read how the rows of a version of a table, open at its newest, were hashed."""
+    found: HashScheme | None = None
     # deltalake numbers a history from the newest commit, whatever version is loaded.
-    for commit in call_delta(newest.history, str(path)):
-        if commit["version"] > wanted.version():
+    for commit in call_delta(newest.history, uri):
+        if commit["version"] > version:
             continue
-        named = f"commit {commit['version']} ({commit.get('operation')}) of {str(path)!r}"
-        try:
-            scheme = HashScheme.of_commit(commit)
-        except (KeyError, ValueError) as error:
-            raise DeltaError(
-                f"{named} has hash parameters that cannot be read: {error!r}"
-            ) from None
-        if scheme is not None:
-            return scheme
-        if commit.get("operation") not in _HARMLESS:
-            raise DeltaError(
-                f"{named} does not say how its rows were hashed: the table was not "
-                f"written by this package, or was changed since; hash its source anew"
-            )
-    raise DeltaError(f"the log of Delta table {str(path)!r} tells of no commit of hashes")
+        named = f"commit {commit['version']} ({commit.get('operation')}) of {uri!r}"
+        scheme = _scheme_of_rows(commit, named)
+        if scheme is None:
+            continue
+        found = scheme if found is None else _joined(found, scheme, named)
+        if commit.get("operationParameters", {}).get("mode") == "Overwrite":
+            break
+    if found is None:
+        raise DeltaError(f"the log of Delta table {uri!r} tells of no commit of hashes")
+    return found
+
+
+def _scheme_of_rows(commit: Mapping[str, Any], named: str) -> HashScheme | None:
+    """Give the scheme of the rows that a commit brought; None where it brought none."""
+    try:
+        scheme = HashScheme.of_commit(commit)
+    except (KeyError, ValueError) as error:
+        raise DeltaError(
+            f"{named} has hash parameters that cannot be read: {error!r}"
+        ) from None
+    if scheme is None and commit.get("operation") not in _HARMLESS:
+        raise DeltaError(
+            f"{named} does not say how its rows were hashed: the table was not "
+            f"written by this package, or was changed since; hash its source anew"
+        )
+    return scheme
+
+
+def _joined(scheme: HashScheme, older: HashScheme, named: str) -> HashScheme:
+    """Give the scheme of a table to which rows of `scheme` were appended."""
+    scheme.require_same(older, f"the rows of {named}, to which others were appended,")
+    skipped = scheme.skipped_rows + older.skipped_rows
+    return replace(scheme, dim=scheme.dim or older.dim, skipped_rows=skipped)

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fast_lsh_ann._delta import (
+from fast_lsh_ann._tables.delta import (
     TablePath,
     Version,
     call_delta,
@@ -25,8 +25,8 @@ from fast_lsh_ann._delta import (
     open_table,
     vector_advice,
 )
-from fast_lsh_ann._delta_actions import moved_action
-from fast_lsh_ann._delta_log import DeltaLog
+from fast_lsh_ann._tables.delta_actions import moved_action
+from fast_lsh_ann._tables.delta_log import DeltaLog
 from fast_lsh_ann.errors import FastLSHError, SparkVectorColumnError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fast_lsh_ann._delta import no_such_version
+from fast_lsh_ann._tables.delta import no_such_version
 from fast_lsh_ann.errors import DeltaError
 
 _COMMIT = re.compile(r"(\d{20})\.json")

@@ -1,0 +1,1 @@
+"""Searches and joins over tables, of which no more is held than a limit allows."""

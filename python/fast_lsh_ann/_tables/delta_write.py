@@ -1,0 +1,249 @@
+"""Writing a Delta table as one streamed commit that Ctrl-C or an error leaves undone."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from fast_lsh_ann import _core
+from fast_lsh_ann._arrow import ArrowBatch, RecordBatchStream
+from fast_lsh_ann._log import logger
+from fast_lsh_ann._tables.delta import as_options, call_delta, delta_error
+from fast_lsh_ann._tables.output import JOB_KEY, Output, delta_schema
+from fast_lsh_ann._tables.report import WriteReport
+from fast_lsh_ann._threads import Channel, Worker
+from fast_lsh_ann.errors import CancelledError, DeltaError, TableNotFoundError
+
+if TYPE_CHECKING:
+    from deltalake import CommitProperties, DeltaTable, WriterProperties
+
+# Forty processes that append at once fail now and then with the default of 15.
+_APPEND_RETRIES = 200
+# Enough for the maker of batches and the writer to overlap.
+_BATCHES_AHEAD = 1
+# A group of rows is held in memory while it is written, by a writer for each processor,
+# and while it is read.
+_GROUP_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class VectorLayout:
+    """How a table that holds vectors is stored.
+
+    Attributes
+    ----------
+    plain_columns : sequence of str
+        The columns that hold no vectors; the others are stored by byte planes.
+    row_bytes : int
+        Of the vectors of a row.
+    """
+
+    plain_columns: Sequence[str]
+    row_bytes: int
+
+
+def write_batches(
+    output: Output,
+    batches: Iterable[ArrowBatch],
+    *,
+    metadata: Mapping[str, str] | None = None,
+    vectors: VectorLayout | None = None,
+) -> WriteReport:
+    """Write a table's rows, in one commit.
+
+    The batches are made in the calling thread, and deltalake pulls them in others.  An
+    exception while they are made ends the write without a commit and goes on unchanged;
+    files already uploaded stay, unreferenced, until the table is vacuumed.  Rows are
+    appended to a table that is not there once it was created, empty, by a commit of its
+    own: others may append to it at the same time.
+
+    Parameters
+    ----------
+    output : Output
+        The table, which `output.check` was asked about before.
+    batches : iterable of record batches
+        At least one, all of one schema.  Their order is not kept by the table.
+    metadata : mapping, optional
+        Goes into the commit.
+    vectors : VectorLayout, optional
+        Of a table that holds vectors.
+
+    Returns
+    -------
+    WriteReport
+
+    Raises
+    ------
+    TableExistsError, TableSchemaError
+        As `output.check` raises them, also for a table that was created meanwhile.
+    DeltaError
+        If the table cannot be written, or was changed while it was replaced.
+    """
+    made = iter(batches)
+    first = next(made)
+    table = output.open()
+    if table is None and output.mode == "append":
+        table = _created(output, first, metadata or {})
+    if table is not None and (done := output.check_table(table, first)) is not None:
+        return done
+    channel: Channel[_core.ArrowArray] = Channel(_BATCHES_AHEAD)
+    stream = RecordBatchStream(first[0], lambda: next(channel, None))
+    commit = _Commit(output, table, stream, metadata or {}, vectors)
+
+    def write() -> None:
+        try:
+            commit.write()
+        finally:
+            channel.cancel()
+
+    worker = Worker(write)
+    rows = 0
+    try:
+        worker.start()
+        for _, array in chain([first], made):
+            rows += _core.array_length(array)
+            if not channel.put(array):
+                break
+        channel.close()
+        worker.wait()
+    except BaseException as error:
+        channel.close(CancelledError(f"the write was given up: {error!r}"))
+        worker.wait()
+        raise
+    return _finish(worker, commit, rows)
+
+
+@dataclass(frozen=True)
+class _Commit:
+    """Rows on their way into a table, or into a new one where `table` is None."""
+
+    output: Output
+    table: "DeltaTable | None"
+    stream: RecordBatchStream
+    metadata: Mapping[str, str]
+    vectors: VectorLayout | None
+
+    def write(self) -> None:
+        from deltalake import write_deltalake
+
+        mode = self.output.mode
+        write_deltalake(
+            # A table that is open is not looked for anew, and knows its version after.
+            self.output.uri if self.table is None else self.table,
+            self.stream,
+            mode=mode,
+            schema_mode="overwrite" if mode == "overwrite" else None,
+            storage_options=as_options(self.output.storage_options),
+            writer_properties=_writer_properties(self.vectors),
+            commit_properties=self._properties(),
+        )
+
+    def _properties(self) -> "CommitProperties":
+        from deltalake import CommitProperties, Transaction
+
+        metadata, transactions = dict(self.metadata), []
+        if (name := self.output.transaction) is not None:
+            metadata[JOB_KEY] = str(self.output.job_id)
+            transactions = [Transaction(name, 1)]
+        return CommitProperties(
+            custom_metadata=metadata,
+            # Tried again, a table would be created over another's, and one that was
+            # replaced would keep the rows that came meanwhile.
+            max_commit_retries=_APPEND_RETRIES if self.output.mode == "append" else 0,
+            app_transactions=transactions,
+        )
+
+    def version(self) -> int:
+        return 0 if self.table is None else self.table.version()
+
+
+def _created(
+    output: Output, first: ArrowBatch, metadata: Mapping[str, str]
+) -> "DeltaTable":
+    """Create a table without rows, or open the one that another process created."""
+
+    def create() -> "DeltaTable":
+        from deltalake import CommitProperties, DeltaTable
+
+        return DeltaTable.create(
+            output.uri,
+            delta_schema(first[0]),
+            storage_options=as_options(output.storage_options),
+            commit_properties=CommitProperties(
+                custom_metadata=dict(metadata), max_commit_retries=0
+            ),
+        )
+
+    try:
+        return call_delta(create, output.uri)
+    except DeltaError:
+        if (table := output.open()) is None:
+            raise
+        return table
+
+
+def _finish(worker: Worker[None], commit: _Commit, rows: int) -> WriteReport:
+    output = commit.output
+    try:
+        worker.result()
+    except BaseException as error:
+        if _lost_race(error) and (done := _beaten(output, commit.table)) is not None:
+            return done
+        raise _write_error(error, output.uri) from error
+    version = commit.version()
+    logger.info(
+        "Delta table %r: %d rows in one commit, version %d", output.uri, rows, version
+    )
+    return output.report(version, rows)
+
+
+def _lost_race(error: BaseException) -> bool:
+    from deltalake.exceptions import CommitFailedError
+
+    return isinstance(error, CommitFailedError)
+
+
+def _beaten(output: Output, was: "DeltaTable | None") -> WriteReport | None:
+    """Find out what another process, whose commit came first, has done."""
+    table = output.open()
+    if table is None:
+        return None
+    if (done := output.done_in(table)) is not None:
+        return done
+    if was is None and output.mode == "error":
+        raise output.exists()
+    raise DeltaError(
+        f"Delta table {output.uri!r} was changed by another process while it was being "
+        f"written; nothing of this call is in it: run it again"
+    )
+
+
+def _write_error(error: BaseException, uri: str) -> BaseException:
+    translated = delta_error(error, uri)
+    if translated is None:
+        return error
+    if isinstance(translated, TableNotFoundError):  # deltalake's word for a folder
+        reason = (str(error).splitlines() or [""])[0]
+        translated = DeltaError(f"Delta table {uri!r}: {reason}")
+    return DeltaError(f"the write failed: {translated}")
+
+
+def _writer_properties(layout: VectorLayout | None) -> "WriterProperties":
+    from deltalake import ColumnProperties, WriterProperties
+
+    if layout is None:
+        return WriterProperties(compression="ZSTD")
+    # The high bytes of floats repeat; dictionaries and statistics of single coordinates
+    # are of no use.  deltalake finds a nested leaf by no name, so these are the defaults.
+    vectors = ColumnProperties(
+        dictionary_enabled=False, statistics_enabled="NONE", encoding="BYTE_STREAM_SPLIT"
+    )
+    plain = ColumnProperties(
+        dictionary_enabled=False, statistics_enabled="CHUNK", encoding="PLAIN"
+    )
+    return WriterProperties(
+        compression="ZSTD",
+        max_row_group_size=max(1, _GROUP_BYTES // layout.row_bytes),
+        default_column_properties=vectors,
+        column_properties=dict.fromkeys(layout.plain_columns, plain),
+    )
