@@ -12,6 +12,12 @@
 fla_status fla_plan_share(const fla_kernels *kernels, const fla_model *model,
                           const fla_matrix *rows, double *share);
 
+/*
+ * Give a prepared base sorted runs if its model selects little.
+ * Returns FLA_OK, FLA_ERR_MEMORY or FLA_ERR_CANCELLED.
+ */
+fla_status fla_plan_runs(fla_base *base, fla_context *context, fla_run *run);
+
 /* Whether a search of an index goes by buckets; model: NULL for an exact one. */
 bool fla_plan_goes_by_buckets(const fla_base *base, const fla_model *model,
                               fla_plan plan);

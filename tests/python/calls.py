@@ -259,6 +259,9 @@ LONG: dict[str, Call] = {
     "join: with itself": lambda s: s.index.similarity_join(threshold=1.0, exact=True),
     "join: by buckets": lambda s: s.index.similarity_join(threshold=1.0, plan="bucket"),
     "join: chunks": lambda s: list(s.index.similarity_join_chunks(s.copy, threshold=1.0)),
+    "join: chunks by buckets": lambda s: list(
+        s.index.similarity_join_chunks(s.copy, threshold=1.0, plan="bucket")
+    ),
     "join: count": lambda s: s.index.similarity_join_count(s.copy, threshold=1.0),
     "join: by a sketch": lambda s: s.model.approx_similarity_join_cms(
         s.base, s.copy, 1.0
