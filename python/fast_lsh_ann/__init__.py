@@ -10,6 +10,10 @@ from fast_lsh_ann import errors, model
 from fast_lsh_ann._core import __version__
 from fast_lsh_ann._old_pickles import note_lookup
 from fast_lsh_ann._runtime import SimdInfo, set_threads, simd_info
+from fast_lsh_ann._streamed.frames import PairFrames
+from fast_lsh_ann._streamed.join_plan import JoinPlan
+from fast_lsh_ann._streamed.neighbors import NeighborFrames
+from fast_lsh_ann._streamed.neighbors_plan import NeighborsPlan
 from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann.delta import DeltaLSHProcessor
 from fast_lsh_ann.delta_utils import (
@@ -17,6 +21,7 @@ from fast_lsh_ann.delta_utils import (
     read_delta_embeddings,
     read_delta_embeddings_chunked,
 )
+from fast_lsh_ann.description import Description, describe
 from fast_lsh_ann.errors import FastLSHError
 from fast_lsh_ann.index import (
     LSHIndex,
@@ -38,9 +43,14 @@ __all__ = [
     "BucketedRandomProjectionLSHModel",
     "ChunkResult",
     "DeltaLSHProcessor",
+    "Description",
     "FastLSHError",
+    "JoinPlan",
     "LSHIndex",
+    "NeighborFrames",
     "Neighbors",
+    "NeighborsPlan",
+    "PairFrames",
     "Pairs",
     "RadiusNeighbors",
     "SimdInfo",
@@ -48,6 +58,7 @@ __all__ = [
     "WriteReport",
     "__version__",
     "create_sample_delta",
+    "describe",
     "errors",
     "exact_nearest_neighbors",
     "exact_similarity_join",

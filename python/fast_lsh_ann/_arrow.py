@@ -113,6 +113,26 @@ class StreamBatches(Iterator[list[ArrowColumn]]):
         ]
 
 
+class SchemaExport:
+    """A schema for consumers of Arrow; most of them take it out of its capsule."""
+
+    def __init__(self, schema: "_core.ArrowSchema") -> None:
+        self._schema = schema
+
+    def __arrow_c_schema__(self) -> "_core.ArrowSchema":
+        return self._schema
+
+
+class BatchExport:
+    """A record batch for consumers of Arrow; it can be taken once."""
+
+    def __init__(self, batch: ArrowBatch) -> None:
+        self._batch = batch
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> ArrowBatch:
+        return self._batch
+
+
 class RecordBatchStream:
     """An Arrow stream of batches that a function gives; it can be read once.
 

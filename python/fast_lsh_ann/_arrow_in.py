@@ -107,6 +107,12 @@ class _Source:
         return pair
 
 
+def is_arrow_table(source: Any, name: str) -> bool:
+    """Whether it is a table of columns of which some hold more than one number a row."""
+    opened = _Source(source, name)
+    return opened.names() != [] and not opened.is_table_of_scalars()
+
+
 def arrow_rows(source: Any, name: str, fill: bool = False) -> NDArray[Any]:
     """Read a column of vectors, or a table of numbers, as a 2-D array of floats.
 

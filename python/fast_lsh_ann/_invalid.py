@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -25,6 +26,47 @@ def as_skip(on_invalid: Any) -> bool:
     if not isinstance(on_invalid, str) or on_invalid not in ("raise", "skip"):
         raise ParameterError(f"on_invalid must be 'raise' or 'skip', got {on_invalid!r}")
     return bool(on_invalid == "skip")
+
+
+@dataclass(frozen=True)
+class InvalidRows:
+    """How many rows are invalid, by what is the matter with them.
+
+    Attributes
+    ----------
+    missing : int
+        Null, empty, of another length than the first valid row, or with a null in them;
+        or NaN throughout, which is what such rows are read as.
+    nan : int
+        With NaN among their numbers.
+    infinite : int
+        With infinity, and no NaN, among their numbers.
+    """
+
+    missing: int = 0
+    nan: int = 0
+    infinite: int = 0
+
+    @classmethod
+    def among(cls, rows: NDArray[Any]) -> "InvalidRows":
+        """Count rows that are all invalid, or have no coordinates."""
+        nan = np.isnan(rows)
+        missing, some = nan.all(axis=1).sum(), nan.any(axis=1).sum()
+        if rows.shape[1] == 0:
+            missing = some = len(rows)
+        return cls(int(missing), int(some - missing), int(len(rows) - some))
+
+    @property
+    def total(self) -> int:
+        """How many there are of any kind."""
+        return self.missing + self.nan + self.infinite
+
+    def __add__(self, other: "InvalidRows") -> "InvalidRows":
+        return InvalidRows(
+            self.missing + other.missing,
+            self.nan + other.nan,
+            self.infinite + other.infinite,
+        )
 
 
 @contextmanager
@@ -59,14 +101,17 @@ class KeptRows:
         Numbers of the rows kept, ascending; None where all are.
     total : int
         Rows there were.
+    invalid : InvalidRows
+        What was the matter with the others.
     """
 
-    __slots__ = ("numbers", "rows", "total")
+    __slots__ = ("invalid", "numbers", "rows", "total")
 
     def __init__(self, rows: NDArray[Any], skip: bool) -> None:
         self.rows = rows
         self.numbers: NDArray[np.int64] | None = None
         self.total = len(rows)
+        self.invalid = InvalidRows()
         if not skip:
             return
         finite = np.zeros(len(rows), dtype=np.bool_)
@@ -75,6 +120,7 @@ class KeptRows:
         if not finite.all():
             self.numbers = np.flatnonzero(finite).astype(np.int64, copy=False)
             self.rows = rows[self.numbers]
+            self.invalid = InvalidRows.among(rows[~finite])
 
     @property
     def skipped(self) -> NDArray[np.int64]:

@@ -14,7 +14,12 @@ from fast_lsh_ann._inputs import as_threshold
 from fast_lsh_ann._invalid import OnInvalid, as_skip
 from fast_lsh_ann._parameters import HasParameters
 from fast_lsh_ann._progress import Progress, Report, reporting
+from fast_lsh_ann._search import JoinTerms
 from fast_lsh_ann._streamed.join import TableJoin
+from fast_lsh_ann._streamed.memory import working_limit
+from fast_lsh_ann._streamed.neighbor_request import NeighborRequest
+from fast_lsh_ann._streamed.neighbors import NeighborSearch
+from fast_lsh_ann._streamed.residents import Engine
 from fast_lsh_ann._tables.delta import (
     Table,
     TablePath,
@@ -32,7 +37,7 @@ from fast_lsh_ann._tables.scheme import (
     HashScheme,
     prefixed,
     read_hash_scheme,
-    scheme_in,
+    scheme_to_append_to,
 )
 from fast_lsh_ann.errors import DimensionError, ParameterError
 from fast_lsh_ann.model import (
@@ -128,6 +133,16 @@ class DeltaProcessor(HasParameters):
 
     def _model(self, reader: EmbeddingReader) -> BucketedRandomProjectionLSHModel:
         """Make the model for what a reader, of which a row was read, gives."""
+        return self._lsh.create_model(self._checked_dim(reader))
+
+    def _checked_dim(self, reader: EmbeddingReader) -> int:
+        """Tell the dimension of what a reader, of which a row was read, gives.
+
+        Raises
+        ------
+        DimensionError
+            If another one was asked for.
+        """
         if reader.dim is None:
             raise ValueError("no row was read")
         if self._dim not in (None, reader.dim):
@@ -135,7 +150,16 @@ class DeltaProcessor(HasParameters):
                 f"{reader.name} has embeddings of dimension {reader.dim}, "
                 f"but dim={self._dim} was asked for"
             )
-        return self._lsh.create_model(reader.dim)
+        return reader.dim
+
+    def _neighbor_search(
+        self, request: NeighborRequest, memory_limit: int | None = None
+    ) -> NeighborSearch:
+        """Open the tables of a search; :class:`NeighborRequest` says what it raises."""
+        terms = request.terms(self._lsh)
+        queries, base = request.open(self._storage_options)
+        limit = working_limit(memory_limit)
+        return NeighborSearch(queries, base, self._checked_dim, terms, limit)
 
     def _hashed(
         self, reader: EmbeddingReader, chunk_size: int
@@ -217,7 +241,7 @@ class DeltaProcessor(HasParameters):
     def _scheme_to_append(
         self, output: Output, reader: EmbeddingReader, embedding_column: str | None
     ) -> HashScheme | None:
-        """Give the scheme of the table that hashes shall be appended to, if there is one.
+        """Give the scheme of the rows that hashes shall be appended to, if there are any.
 
         Raises
         ------
@@ -229,9 +253,10 @@ class DeltaProcessor(HasParameters):
         table = output.open() if output.mode == "append" else None
         if table is None:
             return None
-        found = scheme_in(table, table.version(), output.uri)
-        mine = HashScheme.of(self._lsh, self._dim)
-        mine.require_same(found, f"the hashes in {output.uri!r}")
+        found = scheme_to_append_to(table, output.uri)
+        if found is not None:
+            mine = HashScheme.of(self._lsh, self._dim)
+            mine.require_same(found, f"the hashes in {output.uri!r}")
         nothing = self._no_hashes(reader)
         batch = next(_table_batches(nothing[0], nothing[1].rows, embedding_column))
         output.check_table(table, batch)
@@ -256,7 +281,8 @@ class DeltaProcessor(HasParameters):
         if versions == (None, None) and location(paths[0]) == location(paths[1]):
             pinned = left.source.version
         right = self._reader(paths[1], *columns, pinned, on_invalid, where[1])
-        return TableJoin(left, right, self._model, limit, chunk_size)
+        terms = JoinTerms(limit, 1, strict=False, upper=False)
+        return TableJoin(left, right, Engine(self._model, terms), chunk_size)
 
 
 def _sources(reader: EmbeddingReader) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Hashing and joining embeddings that live in Delta tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ from fast_lsh_ann._inputs import as_count
 from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._processor import DeltaProcessor
 from fast_lsh_ann._progress import Progress, reporting
+from fast_lsh_ann._streamed.neighbor_request import NeighborRequest
 from fast_lsh_ann._tables.delta import Table, TablePath, Version
 from fast_lsh_ann._tables.output import Mode, Output
 from fast_lsh_ann._tables.report import WriteReport
@@ -284,3 +285,82 @@ InvalidVectorError, BucketRangeError
             closing(join.lists(report)) as lists,
         ):
             return list(chain.from_iterable(lists))
+
+    def nearest_neighbors_delta(
+        self,
+        queries: Table,
+        base: Table,
+        k: int,
+        *,
+        exact: bool = False,
+        min_collisions: int = 1,
+        embedding_column: str = "embedding",
+        id_column: str | None = "id",
+        queries_embedding_column: str | None = None,
+        queries_id_column: str | None = None,
+        columns: Sequence[str] = (),
+        where_queries: str | None = None,
+        where_base: str | None = None,
+        version_queries: Version = None,
+        version_base: Version = None,
+        on_invalid: OnInvalid = "raise",
+        progress: Progress = False,
+    ) -> "pl.DataFrame":
+        """Find the k nearest rows of a base table for every row of a table of queries.
+
+        The base is streamed: half of the memory that is available holds queries and what
+        is found.  For results that do not fit, and for a limit of one's own, see
+        :meth:`StreamingLSHProcessor.nearest_neighbors_to_delta`.
+
+        Parameters
+        ----------
+        queries, base, k, exact, min_collisions, embedding_column, id_column, \
+queries_embedding_column, queries_id_column, columns, where_queries, where_base, \
+version_queries, version_base, on_invalid, progress
+            As for :meth:`StreamingLSHProcessor.nearest_neighbors_to_delta`.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns `query_id`, `neighbor_id`, `rank` (int32, 1 is the nearest),
+            `distance` (float64), then those carried along; by the order of the queries,
+            then by rank.
+
+        Raises
+        ------
+        MemoryLimitError, DimensionError, ColumnNotFoundError, ParameterError, \
+TableNotFoundError, SparkVectorColumnError, DeltaError, InvalidVectorError, \
+BucketRangeError
+            As for :meth:`StreamingLSHProcessor.nearest_neighbors_to_delta`.
+
+        Examples
+        --------
+        >>> from fast_lsh_ann import DeltaLSHProcessor, create_sample_delta
+        >>> create_sample_delta("base", n_vectors=500, dim=8)
+        >>> lsh = DeltaLSHProcessor()
+        >>> frame = lsh.nearest_neighbors_delta("base", "base", k=2, exact=True)
+        >>> frame.shape, frame.columns
+        ((1000, 4), ['query_id', 'neighbor_id', 'rank', 'distance'])
+        """
+        request = NeighborRequest(
+            queries,
+            base,
+            k,
+            exact,
+            min_collisions,
+            embedding_column,
+            id_column,
+            queries_embedding_column,
+            queries_id_column,
+            columns,
+            where_queries,
+            where_base,
+            version_queries,
+            version_base,
+            on_invalid,
+        )
+        search = self._neighbor_search(request)
+        import polars as pl
+
+        with closing(search.frames(progress)) as frames:
+            return pl.concat(frames, rechunk=True)

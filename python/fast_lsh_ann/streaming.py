@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,13 @@ from fast_lsh_ann._arrow import frame_batch
 from fast_lsh_ann._inputs import as_count, as_flag
 from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._log import logger
-from fast_lsh_ann._processor import DeltaProcessor, report_rows
+from fast_lsh_ann._processor import report_rows
 from fast_lsh_ann._progress import Progress, reporting
+from fast_lsh_ann._streamed.frames import Frames
 from fast_lsh_ann._streamed.join import TableJoin
+from fast_lsh_ann._streamed.memory import MemoryLimit, parse_memory
+from fast_lsh_ann._streaming_joins import StreamingJoins
+from fast_lsh_ann._streaming_neighbors import StreamingNeighbors
 from fast_lsh_ann._tables.delta import Table, TablePath, Version, refuse_input
 from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann._tables.embeddings import EmbeddingReader, id_array
@@ -26,6 +30,9 @@ from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann.delta_utils import create_sample_delta
 from fast_lsh_ann.errors import ParameterError
 from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["ChunkResult", "StreamingLSHProcessor", "benchmark_streaming"]
 
@@ -56,7 +63,7 @@ class ChunkResult:
     ids: NDArray[Any] | None = None
 
 
-class StreamingLSHProcessor(DeltaProcessor):
+class StreamingLSHProcessor(StreamingNeighbors, StreamingJoins):
     """Locality sensitive hashing of tables that are larger than memory.
 
     Tables are read as a stream of one pinned version, with only the columns that are
@@ -93,6 +100,11 @@ class StreamingLSHProcessor(DeltaProcessor):
         As in :class:`BucketedRandomProjectionLSH`.
     storage_options : mapping, optional
         Credentials and settings of the object store, for every table of this object.
+    memory_limit : int or str, optional
+        What searches and joins of tables may hold at a time: bytes, or a text such as
+        "512MiB" or "2GB".  Half of what is available when a call begins, limits of
+        control groups considered, if not given.  The table's reader and writer, and what
+        the allocator keeps, come on top.
 
     Raises
     ------
@@ -125,6 +137,7 @@ class StreamingLSHProcessor(DeltaProcessor):
         num_hashes_per_table: int = 1,
         projection: Projection = "spark",
         storage_options: Mapping[str, str] | None = None,
+        memory_limit: MemoryLimit = None,
     ) -> None:
         lsh = BucketedRandomProjectionLSH(
             bucket_length,
@@ -135,6 +148,7 @@ class StreamingLSHProcessor(DeltaProcessor):
             projection=projection,
         )
         self._chunk_size = as_count(chunk_size, "chunk_size", 1)
+        self._memory_limit = parse_memory(memory_limit)
         dim = None if dim is None else as_count(dim, "dim", 1, 2**26)
         super().__init__(lsh, storage_options, dim)
 
@@ -144,6 +158,11 @@ class StreamingLSHProcessor(DeltaProcessor):
         return self._chunk_size
 
     @property
+    def memory_limit(self) -> int | None:
+        """Bytes that a call may hold; None for half of what is available."""
+        return self._memory_limit
+
+    @property
     def dim(self) -> int | None:
         """Dimension that embeddings must have; None for that of the first row."""
         return self._dim
@@ -151,7 +170,9 @@ class StreamingLSHProcessor(DeltaProcessor):
     def __repr__(self) -> str:
         parameters = super().__repr__().removesuffix(")")
         dim = "" if self._dim is None else f", dim={self._dim}"
-        return f"{parameters}, chunk_size={self._chunk_size}{dim})"
+        limit = self._memory_limit
+        memory = "" if limit is None else f", memory_limit={limit}"
+        return f"{parameters}, chunk_size={self._chunk_size}{dim}{memory})"
 
     def transform_streaming(
         self,
@@ -225,6 +246,64 @@ class StreamingLSHProcessor(DeltaProcessor):
                 ids = id_array(chunk.ids) if reader.names_rows else None
                 yield ChunkResult(number, chunk.first_row, len(hashes), hashes, ids)
                 report_rows(report, chunk, reader)
+
+    def transform_frames(
+        self,
+        path: TablePath,
+        embedding_column: str = "embedding",
+        id_column: str | None = "id",
+        *,
+        version: Version = None,
+        where: str | None = None,
+        on_invalid: OnInvalid = "raise",
+        progress: Progress = False,
+    ) -> Frames:
+        """Hash an embedding column into frames, or an Arrow stream, of a chunk each.
+
+        Parameters
+        ----------
+        path, embedding_column, version, where, on_invalid, progress
+            As for :meth:`transform_streaming`.
+        id_column : str or None
+            A column of any type without nulls, which becomes `id`; None numbers the rows
+            in the order of the pinned version.
+
+        Returns
+        -------
+        Frames
+            An iterator of polars.DataFrame with the columns that
+            :meth:`DeltaLSHProcessor.transform_delta` returns; at least one, maybe an
+            empty one.  Whatever takes an Arrow C stream takes it too, instead.
+
+        Raises
+        ------
+        TableNotFoundError, ColumnNotFoundError, SparkVectorColumnError, DeltaError, \
+InvalidVectorError, DimensionError, BucketRangeError, ParameterError
+            As for :meth:`transform_streaming`.
+
+        Examples
+        --------
+        >>> import polars
+        >>> from fast_lsh_ann import StreamingLSHProcessor, create_sample_delta
+        >>> create_sample_delta("vectors", n_vectors=2500, dim=8)
+        >>> lsh = StreamingLSHProcessor(num_hash_tables=2, chunk_size=1000)
+        >>> polars.DataFrame(lsh.transform_frames("vectors")).columns
+        ['hash_0', 'hash_1', 'id']
+        """
+        reader = self._reader(
+            path, embedding_column, id_column, version, on_invalid, where
+        )
+        return Frames(self._frames(reader, progress))
+
+    def _frames(
+        self, reader: EmbeddingReader, progress: Progress
+    ) -> Generator["pl.DataFrame", None, None]:
+        with (
+            reporting(progress, "hashing") as report,
+            closing(self._hash_frames(reader, self._chunk_size, report)) as frames,
+        ):
+            for frame, _ in frames:
+                yield frame
 
     def transform_to_delta(
         self,

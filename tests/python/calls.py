@@ -15,6 +15,9 @@ from typing import Any
 
 import fast_lsh_ann
 import numpy as np
+import polars as pl
+from fast_lsh_ann._arrow import RecordBatch
+from fast_lsh_ann.tables import write_table
 from numpy.typing import NDArray
 
 Rows = NDArray[Any]
@@ -81,6 +84,17 @@ class Scene:
         return fast_lsh_ann.StreamingLSHProcessor(2.0, 5, 42, chunk_size=self.n // 7)
 
     @cached_property
+    def limited(self) -> fast_lsh_ann.StreamingLSHProcessor:
+        """One whose joins take a few chunks."""
+        limit = self.n * (4 * self.dim + 100) // 2
+        return fast_lsh_ann.StreamingLSHProcessor(2.0, 5, 42, memory_limit=limit)
+
+    @cached_property
+    def narrow(self) -> fast_lsh_ann.StreamingLSHProcessor:
+        """One that holds a part of the table's rows only."""
+        return fast_lsh_ann.StreamingLSHProcessor(2.0, 5, 42, memory_limit="32MiB")
+
+    @cached_property
     def table(self) -> Path:
         path = self.folder / f"table-{self.n}-{self.dim}"
         if not path.exists():
@@ -125,6 +139,42 @@ def _joined(scene: Scene) -> Any:
     return fast_lsh_ann.delta_utils.open_table(output).version()
 
 
+def _limited(scene: Scene) -> Any:
+    output, table = scene.output(), scene.table
+    report = scene.limited.similarity_join_to_delta(table, None, output, 4.0)
+    return report.version, report.rows
+
+
+def _planned(scene: Scene) -> Any:
+    plan = scene.limited.plan_similarity_join(scene.table, None, 4.0)
+    assert plan.passes is not None
+    assert plan.passes > 1
+    return plan.pairs, plan.bytes_read
+
+
+def _neighbors_saved(scene: Scene) -> Any:
+    output = scene.output()
+    search = scene.streaming.nearest_neighbors_to_delta
+    report = search(scene.table, scene.table, output, 3)
+    return report.version, report.rows, pl.read_delta(str(output))
+
+
+def _neighbors_planned(scene: Scene) -> Any:
+    plan = scene.streaming.plan_nearest_neighbors(scene.table, scene.table, 3)
+    return plan.passes, plan.queries, plan.rows, plan.dim
+
+
+def _written(scene: Scene) -> Any:
+    output = scene.output().with_suffix(".parquet")
+    write_table(scene.index.nearest_neighbors(scene.queries, 5), output)
+    return pl.read_parquet(output)
+
+
+def _appended(scene: Scene) -> Any:
+    output, rows = scene.output(), RecordBatch([("embedding", scene.base)])
+    return [write_table(rows, output, mode="append", job_id=job) for job in "aab"]
+
+
 def _sketched(scene: Scene) -> Any:
     base, queries = (fast_lsh_ann.BucketSketch(scene.model, 90) for _ in range(2))
     base.add(scene.base)
@@ -144,6 +194,12 @@ def _sample(scene: Scene) -> Any:
     output = scene.output()
     fast_lsh_ann.create_sample_delta(output, 50, 3)
     return fast_lsh_ann.read_delta_embeddings(output, id_column="id")
+
+
+def _described(table: Any, bucket_length: float | None = None) -> Any:
+    """What a description says, but for the path of a table."""
+    said = fast_lsh_ann.describe(table, bucket_length).to_dict()
+    return sorted(item for item in said.items() if item[0] != "source")
 
 
 # Named as the package names them; what follows a colon tells rows of one method apart.
@@ -203,6 +259,12 @@ SMALL: dict[str, Call] = {
     "exact_similarity_join": lambda s: fast_lsh_ann.exact_similarity_join(
         s.base, s.queries, 4.0
     ),
+    "describe": lambda s: _described(s.base),
+    "describe: a table": lambda s: _described(s.table),
+    "Description": lambda s: _described(s.base, 1.5),
+    "Description.summary": lambda s: fast_lsh_ann.describe(s.base).summary(),
+    "Description.to_dict": lambda s: fast_lsh_ann.describe(s.base).to_dict(),
+    "Description.plot": lambda s: len(fast_lsh_ann.describe(s.base).plot().axes),
     "create_sample_delta": _sample,
     "read_delta_embeddings": lambda s: fast_lsh_ann.read_delta_embeddings(s.table),
     "DeltaLSHProcessor": lambda _: fast_lsh_ann.DeltaLSHProcessor(),
@@ -233,9 +295,27 @@ SMALL: dict[str, Call] = {
         s.streaming.similarity_join_chunked_both(s.table, s.table, 4.0)
     ),
     "StreamingLSHProcessor.similarity_join_chunked_both: saved": _joined,
+    "StreamingLSHProcessor.similarity_join_to_delta": _limited,
+    "StreamingLSHProcessor.plan_similarity_join": _planned,
+    "StreamingLSHProcessor.similarity_join_frames": lambda s: (
+        s.limited.similarity_join_frames(s.table, None, 4.0)
+    ),
+    "StreamingLSHProcessor.similarity_join_frames: keys": lambda s: (
+        s.limited.similarity_join_frames(s.table, None, np.inf, by=["id"])
+    ),
+    "StreamingLSHProcessor.nearest_neighbors_to_delta": _neighbors_saved,
+    "StreamingLSHProcessor.nearest_neighbors_streaming": lambda s: (
+        s.streaming.nearest_neighbors_streaming(s.table, s.table, 3)
+    ),
+    "StreamingLSHProcessor.plan_nearest_neighbors": _neighbors_planned,
+    "DeltaLSHProcessor.nearest_neighbors_delta": lambda s: (
+        s.processor.nearest_neighbors_delta(s.table, s.table, 3)
+    ),
     "streaming.benchmark_streaming": lambda _: sorted(
         fast_lsh_ann.streaming.benchmark_streaming(100, 4)
     ),
+    "tables.write_table": _written,
+    "tables.write_table: Delta": _appended,
     "set_threads": lambda _: fast_lsh_ann.set_threads(2),
     "simd_info": lambda _: fast_lsh_ann.simd_info().tiers,
 }
@@ -301,6 +381,43 @@ LONG: dict[str, Call] = {
     "stream: join of chunks": lambda s: s.streaming.similarity_join_chunked_both(
         s.table, s.table, 1.0
     ),
+    "describe: rows": lambda s: fast_lsh_ann.describe(s.base),
+    "describe: of many tables": lambda s: fast_lsh_ann.describe(
+        s.base, 1e-3, 50, num_hashes_per_table=2, min_collisions=20
+    ),
+    "describe: a table": lambda s: fast_lsh_ann.describe(s.table),
+    "describe: a table's buckets": lambda s: fast_lsh_ann.describe(s.table, 1e-6),
+    "stream: limited join": lambda s: sum(
+        map(len, s.limited.similarity_join_frames(s.table, s.table, 1.0))
+    ),
+    "stream: limited join by keys": lambda s: sum(
+        map(len, s.limited.similarity_join_frames(s.table, None, 1.0, by=["id"]))
+    ),
+    "stream: limited join to a table": lambda s: s.limited.similarity_join_to_delta(
+        s.table, None, s.folder / "saved", 0.0, mode="overwrite"
+    ),
+    "stream: neighbors": lambda s: sum(
+        frame.height
+        for frame in s.streaming.nearest_neighbors_streaming(s.table, s.table, 10)
+    ),
+    "stream: neighbors in many passes": lambda s: sum(
+        frame.height
+        for frame in s.narrow.nearest_neighbors_streaming(
+            s.table, s.table, 10, exact=True
+        )
+    ),
+    "stream: neighbors to a table": lambda s: s.streaming.nearest_neighbors_to_delta(
+        s.table, s.table, s.folder / "saved", 1, exact=True, mode="overwrite"
+    ),
+    "Delta: neighbors": lambda s: s.processor.nearest_neighbors_delta(
+        s.table, s.table, 10, exact=True
+    ),
+    "write: a Parquet file": lambda s: write_table(
+        RecordBatch([("v", s.base)]), s.folder / "saved.parquet", mode="overwrite"
+    ),
+    "write: a Delta table": lambda s: write_table(
+        RecordBatch([("v", s.base)]), s.folder / "saved", mode="overwrite"
+    ),
     "Delta: sample": lambda s: fast_lsh_ann.create_sample_delta(
         s.folder / "saved", s.n, s.dim
     ),
@@ -316,6 +433,8 @@ def _parts(result: Any) -> Iterator[bytes]:
     elif hasattr(result, "__slots__") and hasattr(result, "__arrow_c_stream__"):
         for name in result.__slots__:
             yield from _parts(getattr(result, name))
+    elif isinstance(result, fast_lsh_ann.WriteReport):
+        yield repr([result.version, result.rows, result.skipped]).encode()
     elif dataclasses.is_dataclass(result) and not isinstance(result, type):
         for field in dataclasses.fields(result):
             yield from _parts(getattr(result, field.name))

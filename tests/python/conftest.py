@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from object_store import ObjectStore, running_store
 from subjects import Library, Oracle, Subject
 
 # How many random cases: `--hypothesis-profile deep` asks for many, other ones every time.
@@ -30,6 +31,13 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     """What golden data is compared with: the library, and the library's oracle."""
     made: Subject = request.param()
     return made
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    """An S3 store that lasts as long as the tests."""
+    with running_store() as store:
+        yield store
 
 
 @pytest.fixture

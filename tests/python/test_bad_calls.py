@@ -14,6 +14,7 @@ from fast_lsh_ann import (
     DeltaLSHProcessor,
     StreamingLSHProcessor,
     create_sample_delta,
+    describe,
     errors,
     exact_nearest_neighbors,
     exact_similarity_join,
@@ -220,6 +221,37 @@ def test_a_count_beyond_the_rows_is_all_of_them() -> None:
 D, S = DeltaLSHProcessor(), StreamingLSHProcessor()
 
 
+def description_cases() -> list[Case]:
+    return [
+        *counts(lambda n: describe(ROWS, 1.0, n), "num_hash_tables"),
+        *counts(lambda n: describe(ROWS, num_hashes_per_table=n), "num_hashes_per_table"),
+        *counts(lambda n: describe(ROWS, min_collisions=n), "min_collisions"),
+        *counts(lambda n: describe(ROWS, sample=n), "sample", 2),
+        bad(describe, "nothing")(TABLE, "no Delta table at 'nothing'"),
+        bad(describe, "t", 0)(VALUE, "bucket_length must be positive and finite"),
+        bad(describe, "t", "2")(TYPE, "bucket_length must be a number, got '2'"),
+        bad(describe, "t", min_collisions=6)(VALUE, "the model's 5 hash tables, got 6"),
+        bad(describe, "t", target_recall=0)(VALUE, "above 0 and below 1, got 0.0"),
+        bad(describe, "t", target_recall=1)(VALUE, "exact search has a recall of 1"),
+        bad(describe, "t", target_recall=np.nan)(VALUE, "below 1, got nan"),
+        bad(describe, "t", target_recall="x")(TYPE, "target_recall must be a number"),
+        bad(describe, "t", projection="p")(VALUE, "one of spark, gaussian, got 'p'"),
+        bad(describe, "t", progress="x")(TYPE, "progress must be True, False or a"),
+        bad(describe, "t", version=99)(errors.DeltaError, "the newest is 0"),
+        bad(describe, "t", where="no = 1")(errors.FastLSHError, "no"),
+        bad(describe, "t", storage_options=5)(TYPE, "must map str to str"),
+        bad(describe, "t", embedding_column="vec")(COLUMN, "no column 'vec'; its col"),
+        bad(describe, "t", embedding_column="id")(TYPE, "it must be array<float> or"),
+        bad(describe, ROWS, embedding_column="vec")(VALUE, "got rows in memory (ndarr"),
+        bad(describe, ROWS, version=1)(VALUE, "version, where and storage_options are"),
+        bad(describe, ROWS, where="id > 1")(VALUE, "leave them out"),
+        bad(describe, ROWS[0])(SHAPE, "table: wanted a 2-D array [rows, dim]"),
+        bad(describe, None)(TYPE, "table: wanted an array of real numbers, got None"),
+        bad(describe, 5)(SHAPE, "table: wanted a 2-D array"),
+        bad(describe, [["a"]])(TYPE, "table: wanted an array of real numbers"),
+    ]
+
+
 def table_cases() -> list[Case]:
     join, chunked = S.similarity_join_streaming, S.similarity_join_chunked_both
     save, to_delta = D.transform_and_save, S.transform_to_delta
@@ -251,6 +283,7 @@ def table_cases() -> list[Case]:
     ]
     return [
         *cases,
+        *description_cases(),
         *counts(lambda n: D.transform_delta("t", chunk_size=n), "chunk_size"),
         *counts(lambda n: save("t", "out", chunk_size=n), "chunk_size"),
         *counts(

@@ -52,9 +52,9 @@ def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
     assert done.stdout == ""
 
 
-def test_an_error_of_ours_is_one_line_and_status_1(tmp_path: Path) -> None:
+def test_a_value_that_is_wrong_is_one_line_and_status_2(tmp_path: Path) -> None:
     done = command("demo", "--data", str(tmp_path), "--output", str(tmp_path / "out"))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("fast-lsh-ann: there is no ")
@@ -213,7 +213,7 @@ def test_the_demos_tables_hold_the_words_and_their_hashes(
 def test_the_demo_overwrites_no_table_but_its_own(tmp_path: Path) -> None:
     pl.DataFrame({"precious": [1, 2]}).write_delta(tmp_path / "words")
     done = command("demo", "--data", str(DATA), "--output", str(tmp_path))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "'precious'" in done.stderr
     assert "--output" in done.stderr
     assert pl.read_delta(str(tmp_path / "words")).shape == (2, 1)

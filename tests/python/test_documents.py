@@ -25,8 +25,9 @@ def test_the_readme_runs_from_top_to_bottom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    names = run("README.md", 6)
+    names = run("README.md", 7)
     assert 0.5 < float(str(names["recall"])) <= 1
+    assert f"```\n{names['found']}\n```" in (ROOT / "README.md").read_text()
 
 
 def test_what_is_shown_to_people_from_spark_runs(

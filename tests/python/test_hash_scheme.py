@@ -175,6 +175,94 @@ def test_hashes_of_another_scheme_are_replaced(tmp_path: Path, hashes: str) -> N
     assert lsh.check_scheme(hashes).seed == 1
 
 
+# ---- appending -------------------------------------------------------------------------
+
+
+def test_hashes_of_the_same_scheme_are_appended(tmp_path: Path, hashes: str) -> None:
+    expected = read_hash_scheme(hashes)
+    more = write_table(tmp_path / "more", vectors_of(7, dim=5, seed=2))
+    lsh = DeltaLSHProcessor(**OWN)
+    lsh.transform_and_save(more, hashes, mode="append")
+    StreamingLSHProcessor(**OWN).transform_to_delta(more, hashes, mode="append")
+    assert read_hash_scheme(hashes) == expected == read_hash_scheme(hashes, version=1)
+    assert pl.read_delta(hashes).height == 20 + 7 + 7
+    lsh.transform_and_save(more, tmp_path / "new", mode="append")
+    assert read_hash_scheme(tmp_path / "new") == expected
+    with pytest.raises(DeltaError, match="tells of no commit of hashes"):
+        read_hash_scheme(tmp_path / "new", version=0)
+
+
+def test_rows_left_out_of_every_append_are_counted(tmp_path: Path) -> None:
+    rows: Any = [[1.0, 2.0], None, [3.0, None]]
+    lsh, out = DeltaLSHProcessor(), tmp_path / "out"
+    for part in range(2):
+        table = write_table(tmp_path / f"t{part}", rows[: 2 + part])
+        lsh.transform_and_save(table, out, mode="append", on_invalid="skip")
+    assert read_hash_scheme(out).skipped_rows == 1 + 2
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"seed": 42}, "seed 42 against"),
+        ({"num_hash_tables": 4}, "num_hash_tables 4 against 3"),
+    ],
+)
+def test_hashes_of_another_scheme_are_not_appended(
+    tmp_path: Path, hashes: str, other: dict[str, Any], says: str
+) -> None:
+    bad = vectors_of(3, dim=5)
+    bad[0] = np.nan  # whoever reads it gets another error
+    table = write_table(tmp_path / "bad", bad)
+    with pytest.raises(SchemeMismatchError, match=says):
+        DeltaLSHProcessor(**{**OWN, **other}).transform_and_save(
+            table, hashes, mode="append"
+        )
+    assert deltalake.DeltaTable(hashes).version() == 0
+
+
+def test_hashes_of_another_dimension_are_not_appended(
+    tmp_path: Path, hashes: str
+) -> None:
+    wide = write_table(tmp_path / "wide", vectors_of(3, dim=6))
+    with pytest.raises(SchemeMismatchError, match="dim 6 against 5"):
+        DeltaLSHProcessor(**OWN).transform_and_save(wide, hashes, mode="append")
+    nothing = write_table(tmp_path / "nothing", [])
+    DeltaLSHProcessor(**OWN).transform_and_save(nothing, hashes, mode="append")
+    assert read_hash_scheme(hashes).dim == 5
+
+
+def test_hashes_are_appended_to_a_table_without_rows(tmp_path: Path, hashes: str) -> None:
+    empty = str(tmp_path / "empty")
+    deltalake.DeltaTable.create(empty, deltalake.DeltaTable(hashes).schema())
+    DeltaLSHProcessor(**OWN).transform_and_save(
+        tmp_path / "vectors", empty, mode="append"
+    )
+    assert read_hash_scheme(empty) == read_hash_scheme(hashes)
+
+
+def test_hashes_are_not_appended_to_rows_of_unknown_scheme(
+    tmp_path: Path, hashes: str
+) -> None:
+    table = str(tmp_path / "vectors")
+    commit(hashes)
+    with pytest.raises(DeltaError, match="does not say how its rows were hashed"):
+        DeltaLSHProcessor(**OWN).transform_and_save(table, hashes, mode="append")
+    # Rows that came between are not forgotten.
+    commit(hashes, read_hash_scheme(hashes, version=0).metadata())
+    with pytest.raises(DeltaError, match=r"commit 1 \(WRITE\)"):
+        read_hash_scheme(hashes)
+    commit(hashes, HashScheme("spark", "java11", 1, 2.0, 3, 1, 5).metadata())
+    DeltaLSHProcessor(**OWN).transform_and_save(table, hashes)
+    assert read_hash_scheme(hashes).seed == OWN["seed"]
+
+
+def test_rows_hashed_in_two_ways_are_no_hashes(hashes: str) -> None:
+    commit(hashes, HashScheme("spark", "vector4", 1, 0.1, 3, 2, 5).metadata())
+    with pytest.raises(SchemeMismatchError, match=r"commit 0 .* seed 1 against"):
+        read_hash_scheme(hashes)
+
+
 def test_indexes_of_different_models_are_refused() -> None:
     rows = vectors_of(5)
     index = BucketedRandomProjectionLSH(1.0, 2, 3).fit(rows).index(rows)

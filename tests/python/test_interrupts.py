@@ -120,7 +120,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str,
     assert (done.returncode, done.stderr) == (0, ""), f"after {list(rows)}"
     assert list(temporary.iterdir()) == []
     left = {path.name.split("-")[0] for path in folder.iterdir()}
-    assert left == {"tmp", "table", "saved"}
+    assert left == {"tmp", "table", "saved", "saved.parquet"}
     return rows
 
 

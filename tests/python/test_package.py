@@ -16,7 +16,10 @@ from fast_lsh_ann import _core, errors
 PACKAGE = Path(fast_lsh_ann.__file__).parent
 HEADER = Path(__file__).parents[2] / "include" / "fast_lsh_ann.h"
 
-OPTIONAL = {"deltalake", "polars", "pyarrow", "pandas", "tqdm", "arro3", "nanoarrow"}
+OPTIONAL = {
+    *("deltalake", "polars", "pyarrow", "pandas", "tqdm", "arro3", "nanoarrow"),
+    "matplotlib",
+}
 
 
 def test_importing_is_quick_and_starts_nothing(run_python: Run) -> None:

@@ -58,6 +58,7 @@ def test_hashes_are_those_of_the_rows_in_memory(
     expected = hashes_of(kind, ROWS)
     frame = processor().transform_delta(table(), chunk_size=1000)
     assert frame["id"].to_list() == ids
+    assert frame["id"].dtype == (pl.String if ids is NAMES else pl.Int64)
     np.testing.assert_array_equal(by_id(frame), expected)
     chunks = list(streaming(chunk_size=1000).transform_streaming(table(), id_column="id"))
     assert [chunk.n_rows for chunk in chunks] == [1000] * 9 + [192]

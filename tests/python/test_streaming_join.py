@@ -22,8 +22,9 @@ from fast_lsh_ann import (
     _core,
     _processor,
 )
-from fast_lsh_ann._streamed import join as join_module
+from fast_lsh_ann._streamed import chunked, residents
 from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
+from fast_lsh_ann._tables.source import BATCH_ROWS
 from fast_lsh_ann.errors import (
     BucketRangeError,
     DimensionError,
@@ -103,7 +104,8 @@ def test_chunks_of_pairs_are_put_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More pairs than are made into Python objects, or given to a writer, at once."""
-    monkeypatch.setattr(join_module, "_BLOCK_PAIRS", 100)
+    monkeypatch.setattr(residents, "BLOCK_PAIRS", 100)
+    monkeypatch.setattr(chunked, "BLOCK_PAIRS", 100)
     table = write_table(tmp_path / "t", np.zeros((35, 4), dtype=np.float32))
     every = [(i, j, 0.0) for i in range(35) for j in range(35)]
     lsh = streaming(chunk_size=20)
@@ -256,9 +258,11 @@ def test_each_table_is_read_as_often_as_said(
     begun: list[str] = []
     batches = EmbeddingReader.batches
 
-    def recorded(self: EmbeddingReader) -> Generator[EmbeddingBatch, None, None]:
+    def recorded(
+        self: EmbeddingReader, batch_rows: int = BATCH_ROWS
+    ) -> Generator[EmbeddingBatch, None, None]:
         begun.append(self.source.uri)
-        return batches(self)
+        return batches(self, batch_rows)
 
     monkeypatch.setattr(EmbeddingReader, "batches", recorded)
     lsh = streaming(chunk_size=20)

@@ -15,10 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # One partition makes the order of rows that of the log's files, and reading lean.
-_QUERY_SETTINGS = {
-    "datafusion.execution.target_partitions": "1",
-    "datafusion.execution.batch_size": str(BATCH_ROWS),
-}
+_QUERY_SETTINGS = {"datafusion.execution.target_partitions": "1"}
 
 # What rows of each element type are read as: the rules of Arrow input.
 _DTYPES: dict[str | None, Any] = {
@@ -89,9 +86,11 @@ class DeltaSource(Source):
             )
         return np.dtype(dtype)
 
-    def batches(self, columns: Sequence[str]) -> Iterator[list[ArrowColumn]]:
+    def batches(
+        self, columns: Sequence[str], batch_rows: int = BATCH_ROWS
+    ) -> Iterator[list[ArrowColumn]]:
         """Begin to read columns."""
-        stream = call_delta(lambda: self._query(columns), self.uri)
+        stream = call_delta(lambda: self._query(columns, batch_rows=batch_rows), self.uri)
         return _batches(stream)
 
     def no_rows(self, columns: Sequence[str]) -> "pl.DataFrame":
@@ -106,12 +105,15 @@ class DeltaSource(Source):
         """Make the error for a failure while reading."""
         return DeltaError(f"{self.name}: {text}")
 
-    def _query(self, columns: Sequence[str], suffix: str = "") -> Any:
+    def _query(
+        self, columns: Sequence[str], suffix: str = "", batch_rows: int = BATCH_ROWS
+    ) -> Any:
         from deltalake import QueryBuilder
 
         names = ", ".join('"' + c.replace('"', '""') + '"' for c in columns)
         passing = "" if self.where is None else f" WHERE (\n{self.where}\n)"
-        builder = QueryBuilder(_QUERY_SETTINGS).register("source", self._table)
+        settings = {**_QUERY_SETTINGS, "datafusion.execution.batch_size": str(batch_rows)}
+        builder = QueryBuilder(settings).register("source", self._table)
         return builder.execute(f"SELECT {names} FROM source{passing}{suffix}")
 
     def _check_condition(self) -> None:

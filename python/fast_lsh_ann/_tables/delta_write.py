@@ -5,25 +5,23 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import ArrowBatch, RecordBatchStream
 from fast_lsh_ann._log import logger
 from fast_lsh_ann._tables.delta import as_options, call_delta, delta_error
 from fast_lsh_ann._tables.output import JOB_KEY, Output, delta_schema
+from fast_lsh_ann._tables.pump import pump
 from fast_lsh_ann._tables.report import WriteReport
-from fast_lsh_ann._threads import Channel, Worker
-from fast_lsh_ann.errors import CancelledError, DeltaError, TableNotFoundError
+from fast_lsh_ann._threads import Worker
+from fast_lsh_ann.errors import DeltaError, TableNotFoundError
 
 if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable, WriterProperties
 
 # Forty processes that append at once fail now and then with the default of 15.
 _APPEND_RETRIES = 200
-# Enough for the maker of batches and the writer to overlap.
-_BATCHES_AHEAD = 1
 # A group of rows is held in memory while it is written, by a writer for each processor,
 # and while it is read.
-_GROUP_BYTES = 8 << 20
+GROUP_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -32,13 +30,14 @@ class VectorLayout:
 
     Attributes
     ----------
-    plain_columns : sequence of str
-        The columns that hold no vectors; the others are stored by byte planes.
+    plain_columns : sequence of str or None
+        The columns that hold no vectors; the others are stored by byte planes.  None
+        where some are neither: then no column is.
     row_bytes : int
-        Of the vectors of a row.
+        Of a row, which limits how many are in memory as a group.
     """
 
-    plain_columns: Sequence[str]
+    plain_columns: Sequence[str] | None
     row_bytes: int
 
 
@@ -83,34 +82,13 @@ def write_batches(
     first = next(made)
     table = output.open()
     if table is None and output.mode == "append":
-        table = _created(output, first, metadata or {})
+        table = _created(output, first)
     if table is not None and (done := output.check_table(table, first)) is not None:
         return done
-    channel: Channel[_core.ArrowArray] = Channel(_BATCHES_AHEAD)
-    stream = RecordBatchStream(first[0], lambda: next(channel, None))
-    commit = _Commit(output, table, stream, metadata or {}, vectors)
-
-    def write() -> None:
-        try:
-            commit.write()
-        finally:
-            channel.cancel()
-
-    worker = Worker(write)
-    rows = 0
-    try:
-        worker.start()
-        for _, array in chain([first], made):
-            rows += _core.array_length(array)
-            if not channel.put(array):
-                break
-        channel.close()
-        worker.wait()
-    except BaseException as error:
-        channel.close(CancelledError(f"the write was given up: {error!r}"))
-        worker.wait()
-        raise
-    return _finish(worker, commit, rows)
+    commit = _Commit(output, table, metadata or {}, vectors)
+    arrays = (array for _, array in chain([first], made))
+    rows, writer = pump(first[0], arrays, commit.write)
+    return _finish(writer, commit, rows)
 
 
 @dataclass(frozen=True)
@@ -119,18 +97,17 @@ class _Commit:
 
     output: Output
     table: "DeltaTable | None"
-    stream: RecordBatchStream
     metadata: Mapping[str, str]
     vectors: VectorLayout | None
 
-    def write(self) -> None:
+    def write(self, stream: RecordBatchStream) -> None:
         from deltalake import write_deltalake
 
-        mode = self.output.mode
+        # A new table must still be none; one that is open knows its version after.
+        mode = "error" if self.table is None else self.output.mode
         write_deltalake(
-            # A table that is open is not looked for anew, and knows its version after.
             self.output.uri if self.table is None else self.table,
-            self.stream,
+            stream,
             mode=mode,
             schema_mode="overwrite" if mode == "overwrite" else None,
             storage_options=as_options(self.output.storage_options),
@@ -153,13 +130,20 @@ class _Commit:
             app_transactions=transactions,
         )
 
+    def may_have_lost(self, error: BaseException) -> bool:
+        """Tell whether the commit of another process may have come first."""
+        from deltalake import exceptions as known
+
+        creating = self.table is None
+        return isinstance(
+            error, known.DeltaError if creating else known.CommitFailedError
+        )
+
     def version(self) -> int:
         return 0 if self.table is None else self.table.version()
 
 
-def _created(
-    output: Output, first: ArrowBatch, metadata: Mapping[str, str]
-) -> "DeltaTable":
+def _created(output: Output, first: ArrowBatch) -> "DeltaTable":
     """Create a table without rows, or open the one that another process created."""
 
     def create() -> "DeltaTable":
@@ -169,9 +153,7 @@ def _created(
             output.uri,
             delta_schema(first[0]),
             storage_options=as_options(output.storage_options),
-            commit_properties=CommitProperties(
-                custom_metadata=dict(metadata), max_commit_retries=0
-            ),
+            commit_properties=CommitProperties(max_commit_retries=0),
         )
 
     try:
@@ -182,12 +164,13 @@ def _created(
         return table
 
 
-def _finish(worker: Worker[None], commit: _Commit, rows: int) -> WriteReport:
+def _finish(writer: Worker[None], commit: _Commit, rows: int) -> WriteReport:
     output = commit.output
     try:
-        worker.result()
+        writer.result()
     except BaseException as error:
-        if _lost_race(error) and (done := _beaten(output, commit.table)) is not None:
+        lost = commit.may_have_lost(error)
+        if lost and (done := _beaten(output, commit.table)) is not None:
             return done
         raise _write_error(error, output.uri) from error
     version = commit.version()
@@ -195,12 +178,6 @@ def _finish(worker: Worker[None], commit: _Commit, rows: int) -> WriteReport:
         "Delta table %r: %d rows in one commit, version %d", output.uri, rows, version
     )
     return output.report(version, rows)
-
-
-def _lost_race(error: BaseException) -> bool:
-    from deltalake.exceptions import CommitFailedError
-
-    return isinstance(error, CommitFailedError)
 
 
 def _beaten(output: Output, was: "DeltaTable | None") -> WriteReport | None:
@@ -233,6 +210,9 @@ def _writer_properties(layout: VectorLayout | None) -> "WriterProperties":
 
     if layout is None:
         return WriterProperties(compression="ZSTD")
+    group = max(1, GROUP_BYTES // layout.row_bytes)
+    if layout.plain_columns is None:
+        return WriterProperties(compression="ZSTD", max_row_group_size=group)
     # The high bytes of floats repeat; dictionaries and statistics of single coordinates
     # are of no use.  deltalake finds a nested leaf by no name, so these are the defaults.
     vectors = ColumnProperties(
@@ -243,7 +223,7 @@ def _writer_properties(layout: VectorLayout | None) -> "WriterProperties":
     )
     return WriterProperties(
         compression="ZSTD",
-        max_row_group_size=max(1, _GROUP_BYTES // layout.row_bytes),
+        max_row_group_size=group,
         default_column_properties=vectors,
         column_properties=dict.fromkeys(layout.plain_columns, plain),
     )

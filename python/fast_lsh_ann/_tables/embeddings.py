@@ -1,5 +1,6 @@
 """Reading the embeddings of a table as a stream: checked rows, ids, other columns."""
 
+import copy
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
@@ -11,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann._arrow import ArrowColumn
-from fast_lsh_ann._invalid import KeptRows, own_numbers
+from fast_lsh_ann._invalid import InvalidRows, KeptRows, own_numbers
 from fast_lsh_ann._log import logger
-from fast_lsh_ann._tables.source import Source
+from fast_lsh_ann._tables.source import BATCH_ROWS, Source
 from fast_lsh_ann._threads import prefetch
 from fast_lsh_ann.errors import ArrowError, InvalidVectorError, ParameterError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _BATCHES_AHEAD = 2
+_PEEKED_ROWS = 64
 _USUAL_ID = "id"
 _NO_ROWS: NDArray[Any] = np.empty((0, 0))
 
@@ -105,13 +107,15 @@ class EmbeddingReader:
     ----------
     name : str
         What errors call the rows.
+    id_column, carried
+        As given.
     dtype : dtype
         float32 or float64.
     dim : int or None
         Dimension of the embeddings, once a row was read.
     rows_at_most : int or None
         Rows of the table, or more; None where reading alone tells.
-    skipped : int
+    invalid : InvalidRows
         Rows left out so far by the last reading of the table.
 
     Raises
@@ -136,14 +140,14 @@ class EmbeddingReader:
         self.source = source
         self._embedding = source.columns[0] if source.nameless else embedding_column
         alone = source.columns == [self._embedding]
-        self._id = None if alone and id_column == _USUAL_ID else id_column
-        self._carried = list(carried)
+        self.id_column = None if alone and id_column == _USUAL_ID else id_column
+        self.carried = list(carried)
         self.name = f"column {self._embedding!r} of {source.name}"
         self._check_columns()
         self.dtype = source.embedding_dtype(self._embedding)
         self.dim: int | None = None
         self.rows_at_most = source.rows_at_most
-        self.skipped = 0
+        self.invalid = InvalidRows()
         self._skip = skip
         self._told = False
         logger.info(
@@ -152,25 +156,33 @@ class EmbeddingReader:
         )
 
     def _check_columns(self) -> None:
-        named = [c for c in (self._embedding, self._id) if c is not None]
-        self.source.check_columns([*named, *self._carried])
-        if self._embedding == self._id:
+        named = [c for c in (self._embedding, self.id_column) if c is not None]
+        self.source.check_columns([*named, *self.carried])
+        if self._embedding == self.id_column:
             raise ParameterError(
-                f"embedding_column and id_column are both {self._id!r}; name two columns"
+                f"embedding_column and id_column are both {self.id_column!r}; name two "
+                f"columns"
             )
-        if self._embedding in self._carried:
+        if self._embedding in self.carried:
             raise ParameterError(
                 f"columns names the embedding column {self._embedding!r}, which is not "
                 f"carried along; join the result with the table by its ids"
             )
 
     @property
+    def skipped(self) -> int:
+        """Rows left out so far by the last reading of the table."""
+        return self.invalid.total
+
+    @property
     def columns(self) -> list[str]:
         """The columns it reads, each once."""
-        named = (self._embedding, self._id, *self._carried)
+        named = (self._embedding, self.id_column, *self.carried)
         return list(dict.fromkeys(c for c in named if c is not None))
 
-    def batches(self) -> Generator[EmbeddingBatch, None, None]:
+    def batches(
+        self, batch_rows: int = BATCH_ROWS
+    ) -> Generator[EmbeddingBatch, None, None]:
         """Read the table in its fixed order, a few batches ahead in another thread.
 
         Close the iterator when leaving it early.
@@ -183,15 +195,14 @@ class EmbeddingReader:
         TableError
             If a file cannot be read, or an id is null.
         """
-        stream = self.source.batches(self.columns)
+        stream = self.source.batches(self.columns, batch_rows)
         channel = prefetch(lambda: stream, _BATCHES_AHEAD)
-        row = self.skipped = 0
+        row, self.invalid = 0, InvalidRows()
         try:
             while (columns := self._receive(channel)) is not None:
                 count = len(columns[0])
                 batch = self._view(columns, row)
                 row += count
-                self.skipped += count - len(batch.rows)
                 if len(batch.rows):
                     self.dim = batch.rows.shape[1]
                     yield batch
@@ -217,18 +228,31 @@ class EmbeddingReader:
                     pass
         return self.skipped
 
+    def bare(self) -> "EmbeddingReader":
+        """Give a reader of the same rows without their ids and other columns."""
+        reader = copy.copy(self)
+        reader.id_column, reader.carried = None, []
+        return reader
+
     @property
     def names_rows(self) -> bool:
         """Whether ids come along: places do not name rows where some are left out."""
-        return self._id is not None or self._skip
+        return self.id_column is not None or self._skip
 
-    def chunks(self, size: int) -> Generator[EmbeddingBatch, None, None]:
+    def peek(self) -> EmbeddingBatch | None:
+        """Begin to read the table for the first valid rows; None if there are none."""
+        with closing(self.batches(_PEEKED_ROWS)) as batches:
+            return next(batches, None)
+
+    def chunks(
+        self, size: int, batch_rows: int = BATCH_ROWS
+    ) -> Generator[EmbeddingBatch, None, None]:
         """Read the table in its fixed order, `size` rows at a time; the rest at the end.
 
         Errors as for :meth:`batches`; close the iterator when leaving it early.
         """
-        chunk = _Gathered(min(size, self.rows_at_most or 0), size)
-        with closing(self.batches()) as batches:
+        chunk = Gathered(min(size, self.rows_at_most or 0), size)
+        with closing(self.batches(batch_rows)) as batches:
             for piece in chain.from_iterable(_cut(batch, size) for batch in batches):
                 chunk.append(piece)
                 if len(chunk) == size:
@@ -254,14 +278,14 @@ class EmbeddingReader:
         """Ids of no rows and their other columns, of the types that the table has."""
         import polars as pl
 
-        named = [self._id] if self._id is not None else []
-        wanted = list(dict.fromkeys([*named, *self._carried]))
+        named = [self.id_column] if self.id_column is not None else []
+        wanted = list(dict.fromkeys([*named, *self.carried]))
         nothing = self.source.no_rows(wanted) if wanted else pl.DataFrame()
         nothing = pl.DataFrame([_decoded(column) for column in nothing])
         no_ids = pl.Series("id", [], dtype=pl.Int64)
-        if self._id is not None:
-            no_ids = nothing[self._id].alias("id")
-        return no_ids, nothing.select(self._carried)
+        if self.id_column is not None:
+            no_ids = nothing[self.id_column].alias("id")
+        return no_ids, nothing.select(self.carried)
 
     def _receive(self, channel: Iterator[list[ArrowColumn]]) -> list[ArrowColumn] | None:
         try:
@@ -279,6 +303,7 @@ class EmbeddingReader:
         ids, carried = self._others(columns[1:], numbers)
         place = first_row - self.skipped
         kept = KeptRows(rows, self._skip)
+        self.invalid += kept.invalid
         if kept.numbers is not None:
             numbers, ids = numbers[kept.numbers], ids.gather(kept.numbers)
             carried = carried[kept.numbers] if carried.width else carried
@@ -304,18 +329,12 @@ class EmbeddingReader:
         """Take the ids and the columns carried along."""
         import polars as pl
 
-        taken = {c.name: _decoded(pl.Series(c.name, c)) for c in columns}
-        carried = pl.DataFrame([taken[name] for name in self._carried])
-        if self._id is None:
+        taken = {c.name: column_series(c) for c in columns}
+        carried = pl.DataFrame([taken[name] for name in self.carried])
+        if self.id_column is None:
             return pl.Series("id", numbers), carried
-        ids = taken[self._id].alias("id")
-        if ids.null_count():
-            row = numbers[0] + ids.is_null().arg_true()[0]
-            raise self.source.read_error(
-                f"row {row} of id column {self._id!r} is null; "
-                f"fill it, or pass id_column=None to number the rows"
-            )
-        return ids, carried
+        check_ids(self.source, taken[self.id_column], numbers)
+        return taken[self.id_column].alias("id"), carried
 
     def _bad_row(self, row: int, fault: str, column: int = -1) -> InvalidVectorError:
         error = InvalidVectorError(
@@ -324,6 +343,24 @@ class EmbeddingReader:
         )
         error.row, error.column = row, column
         return error
+
+
+def check_ids(
+    source: Source, ids: "pl.Series", numbers: Sequence[int] | NDArray[np.int64]
+) -> None:
+    """Refuse ids that are missing, of rows of these numbers.
+
+    Raises
+    ------
+    TableError
+        Naming the row.
+    """
+    if ids.null_count():
+        row = numbers[ids.is_null().arg_true()[0]]
+        raise source.read_error(
+            f"row {row} of id column {ids.name!r} is null; "
+            f"fill it, or pass id_column=None to number the rows"
+        )
 
 
 def _cut(batch: EmbeddingBatch, size: int) -> Iterator[EmbeddingBatch]:
@@ -335,7 +372,7 @@ def _cut(batch: EmbeddingBatch, size: int) -> Iterator[EmbeddingBatch]:
         start += room
 
 
-class _Gathered:
+class Gathered:
     """Consecutive pieces put together; a single one is left as it is.
 
     Parameters
@@ -358,6 +395,7 @@ class _Gathered:
         return self._used
 
     def append(self, piece: EmbeddingBatch) -> None:
+        """Add the rows that come next."""
         needed = self._used + len(piece.rows)
         if self._used == 0:
             self._place, self._rows = piece.place, piece.rows
@@ -393,8 +431,15 @@ class _Gathered:
         )
 
 
+def column_series(column: ArrowColumn) -> "pl.Series":
+    """Take a column as a series; its strings themselves, if they are in a dictionary."""
+    import polars as pl
+
+    return _decoded(pl.Series(column.name, column))
+
+
 def _decoded(column: "pl.Series") -> "pl.Series":
-    """Give strings themselves, for those behind a dictionary; each batch has its own."""
+    """Give strings for those behind a dictionary: each batch has its own."""
     import polars as pl
 
     encoded = column.dtype in (pl.Categorical, pl.Enum)

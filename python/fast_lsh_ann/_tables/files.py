@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from fast_lsh_ann._tables.delta import is_local
+from fast_lsh_ann._tables.delta import is_local, require_delta
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -64,6 +64,8 @@ def find_files(
     ------
     FileNotFoundError
         If there is none.
+    MissingDependencyError
+        If they are in an object store, and deltalake is not installed.
     """
     root, wanted = _split(uri, suffix)
     system = _folder(root, storage_options)
@@ -94,6 +96,7 @@ def _folder(root: str, storage_options: Mapping[str, str] | None) -> "FileSystem
 
     if is_local(root):
         return fs.SubTreeFileSystem(root, fs.LocalFileSystem())
+    require_delta()
     from deltalake.fs import DeltaStorageHandler
 
     options = dict(storage_options) if storage_options else None

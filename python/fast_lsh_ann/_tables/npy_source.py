@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
 from numpy.typing import NDArray
 
 from fast_lsh_ann import _core
@@ -83,20 +84,21 @@ class NpySource(Source):
         """Read the file's head; the numbers that are mapped are not looked at."""
         path = local_path(self.uri)
         try:
+            with path.open("rb") as file:
+                magic = file.read(len(MAGIC_PREFIX))
+            if magic != MAGIC_PREFIX:
+                raise TableError(f"{self.name} is no .npy file: it begins with {magic!r}")
+            stored: np.memmap[Any, np.dtype[Any]]
             stored = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError as error:
             raise TableNotFoundError(f"no {self.name}: {error.strerror}") from error
-        except (ValueError, EOFError, OSError) as error:
+        except (ValueError, EOFError) as error:
             if "object" in str(error).lower():
                 raise InputTypeError(
                     f"{self.name} holds Python objects, which are not read: save an "
                     f"array of floats"
                 ) from error
             raise TableError(f"{self.name} is no .npy file: {error}") from error
-        if not isinstance(stored, np.memmap):
-            raise TableError(
-                f"{self.name} is an archive of arrays: save the one by itself"
-            )
         if stored.ndim != 2 or stored.shape[1] == 0:
             raise DimensionError(
                 f"{self.name}: wanted a 2-D array [rows, dim], "
@@ -116,10 +118,12 @@ class NpySource(Source):
         element = pl.Float32 if self._dtype == np.float32 else pl.Float64
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.List(element)))
 
-    def batches(self, columns: Sequence[str]) -> Iterator[list[ArrowColumn]]:
+    def batches(
+        self, columns: Sequence[str], batch_rows: int = BATCH_ROWS
+    ) -> Iterator[list[ArrowColumn]]:
         """Begin to read the rows."""
         self.check_columns(columns)
-        step = max(1, min(BATCH_ROWS, _BATCH_VALUES // self._dim))
+        step = max(1, min(batch_rows, _BATCH_VALUES // self._dim))
         return self._pieces(step)
 
     def _pieces(self, step: int) -> Iterator[list[ArrowColumn]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from fast_lsh_ann import _core
-from fast_lsh_ann._arrow import ArrowBatch
+from fast_lsh_ann._arrow import ArrowBatch, SchemaExport
 from fast_lsh_ann._inputs import as_choice
 from fast_lsh_ann._tables.delta import (
     TablePath,
@@ -37,6 +37,21 @@ _MODES = ("error", "append", "overwrite")
 JOB_KEY = "fast_lsh_ann.job_id"
 # Commits looked through for the one of a job before all of them are.
 _RECENT_COMMITS = 20
+
+
+# How a path that names a file ends, and what the file is.
+_FILE_KINDS = {
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".arrows": "arrows",
+}
+
+
+def file_kind(uri: str) -> str | None:
+    """Tell what file a path names: "parquet", "arrow", "arrows"; None: a Delta table."""
+    return _FILE_KINDS.get(Path(uri).suffix.lower())
 
 
 @dataclass(frozen=True)
@@ -192,21 +207,11 @@ def _version_of_job(table: "DeltaTable", job_id: str | None) -> int | None:
 # ---- columns ---------------------------------------------------------------------------
 
 
-class _Schema:
-    """The schema of a record batch for a consumer of Arrow."""
-
-    def __init__(self, schema: "_core.ArrowSchema") -> None:
-        self._schema = schema
-
-    def __arrow_c_schema__(self) -> "_core.ArrowSchema":
-        return self._schema
-
-
 def delta_schema(schema: "_core.ArrowSchema") -> "Schema":
     """Give a record batch's schema as a table has it; the capsule stays as it is."""
     from deltalake import Schema
 
-    return Schema.from_arrow(_Schema(schema))
+    return Schema.from_arrow(SchemaExport(schema))
 
 
 def _require_columns(table: "DeltaTable", schema: "_core.ArrowSchema", uri: str) -> None:

@@ -92,11 +92,13 @@ class RecordSource(Source):
 
         return pl.DataFrame(self._schema.empty_table().select(list(columns)))
 
-    def batches(self, columns: Sequence[str]) -> Iterator[list[ArrowColumn]]:
+    def batches(
+        self, columns: Sequence[str], batch_rows: int = BATCH_ROWS
+    ) -> Iterator[list[ArrowColumn]]:
         """Begin to read columns."""
         needed = self._condition.columns if self._condition is not None else []
         read = self._record_batches(list(dict.fromkeys([*columns, *needed])))
-        return self._pieces(read, columns)
+        return self._pieces(read, columns, batch_rows)
 
     @abstractmethod
     def _record_batches(
@@ -105,13 +107,16 @@ class RecordSource(Source):
         """Begin to read columns, and maybe others, in batches of whatever size."""
 
     def _pieces(
-        self, batches: Generator["pa.RecordBatch", None, None], columns: Sequence[str]
+        self,
+        batches: Generator["pa.RecordBatch", None, None],
+        columns: Sequence[str],
+        size: int,
     ) -> Iterator[list[ArrowColumn]]:
         with closing(batches):
             try:
                 for batch in batches:
-                    for start in range(0, batch.num_rows, BATCH_ROWS):
-                        piece = batch.slice(start, BATCH_ROWS)
+                    for start in range(0, batch.num_rows, size):
+                        piece = batch.slice(start, size)
                         if self._condition is not None:
                             piece = self._condition.passing(piece)
                         yield _as_columns(piece, columns)

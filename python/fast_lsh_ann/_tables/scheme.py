@@ -191,10 +191,31 @@ def read_hash_scheme(
     """
     wanted = open_table(path, version=version, storage_options=storage_options)
     newest = open_table(path, storage_options=storage_options)
-    return scheme_in(newest, wanted.version(), str(path))
+    found = _scheme_in(newest, wanted.version(), str(path))
+    if found is None:
+        raise _no_scheme(str(path))
+    return found
 
 
-def scheme_in(newest: "DeltaTable", version: int, uri: str) -> HashScheme:
+def scheme_to_append_to(table: "DeltaTable", uri: str) -> HashScheme | None:
+    """Read how the rows of a table were hashed; None where it has no rows.
+
+    Raises
+    ------
+    SchemeMismatchError, DeltaError
+        As :func:`read_hash_scheme` raises them.
+    """
+    found = _scheme_in(table, table.version(), uri)
+    if found is None and call_delta(table.count, uri):
+        raise _no_scheme(uri)
+    return found
+
+
+def _no_scheme(uri: str) -> DeltaError:
+    return DeltaError(f"the log of Delta table {uri!r} tells of no commit of hashes")
+
+
+def _scheme_in(newest: "DeltaTable", version: int, uri: str) -> HashScheme | None:
     """Read how the rows of a version of a table, open at its newest, were hashed."""
     found: HashScheme | None = None
     # deltalake numbers a history from the newest commit, whatever version is loaded.
@@ -208,8 +229,6 @@ def scheme_in(newest: "DeltaTable", version: int, uri: str) -> HashScheme:
         found = scheme if found is None else _joined(found, scheme, named)
         if commit.get("operationParameters", {}).get("mode") == "Overwrite":
             break
-    if found is None:
-        raise DeltaError(f"the log of Delta table {uri!r} tells of no commit of hashes")
     return found
 
 

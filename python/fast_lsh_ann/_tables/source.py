@@ -64,11 +64,13 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def batches(self, columns: Sequence[str]) -> Iterator[list[ArrowColumn]]:
+    def batches(
+        self, columns: Sequence[str], batch_rows: int = BATCH_ROWS
+    ) -> Iterator[list[ArrowColumn]]:
         """Begin to read columns; all that may wait is left to the iterator.
 
         The iterator is used, and dropped, in another thread.  Batches have about
-        `BATCH_ROWS` rows.
+        `batch_rows` rows.
         """
 
     @abstractmethod
