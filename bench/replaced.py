@@ -259,6 +259,20 @@ def table_joins(settings: Settings) -> Iterator[Operation]:
         yield Operation(title, request, judging)
 
 
+def million(settings: Settings) -> Iterator[Operation]:
+    """A large table hashed into another, and joined with a small one."""
+    data = from_script("Gaussian", settings.rows(1_000_000), DIM, settings.queries(200))
+    hashed = Request("to_delta", {"table": str(table_of(data.rows)), "chunk": CHUNK})
+    name = f"transform_to_delta, {short(data.n)} by {short(CHUNK)}"
+    yield Operation(name, hashed, by_hashes(data.rows, table=True))
+    truth = pairs_of(settings, data)
+    sides = {"left": str(table_of(data.queries)), "right": str(table_of(data.rows))}
+    within = {**sides, "threshold": truth.threshold, "chunk": JOIN_CHUNK}
+    name = f"join_streaming, {short(data.count)} x {short(data.n)}"
+    judge = by_pairs(truth, FIRST_ID)
+    yield Operation(name, Request("join_streaming", within), judge)
+
+
 # ---- tables of results -----------------------------------------------------------------
 
 
@@ -352,4 +366,5 @@ PARTS: Mapping[str, Part] = {
         "The methods `similarity_join_...`; two tables of {0} rows, chunks of 1K.",
         table_joins,
     ),
+    "million": part("A Delta table of 1M rows x 128, and one of 200 rows.", million),
 }

@@ -1,8 +1,9 @@
 """Measure the library beside its peers; write README.md's tables and pictures.
 
-What runs is a group (headline, everyday, goals, growth, recall, replaced, cms, hard) or
-parts of one (E1, joins, k ...).  A group that has run as a whole replaces its section of
-README.md, headline also that of the project's README.md; parts are printed only.
+What runs is a group (headline, everyday, goals, growth, recall, replaced, cms, hard,
+streamed-join) or parts of one (E1, joins, k ...).  A group that has run as a whole
+replaces its section of README.md, headline also that of the project's README.md; parts
+are printed only.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import growth
 import headline
 import ladder
 import replaced
+import streamed_join
 from contests import Settings
 from data import ROOT, MissingDataError
 from machine import describe, usable_cpus, usual
@@ -42,6 +44,7 @@ GROUPS: Mapping[str, Group] = {
     "replaced": Group(replaced.PARTS, replaced.taking_part),
     "cms": Group(cms.PARTS),
     "hard": Group(ladder.PARTS),
+    "streamed-join": Group(streamed_join.PARTS),
 }
 
 

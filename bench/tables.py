@@ -25,7 +25,10 @@ def table_of(rows: Stored) -> Path:
     if not path.exists():
         partial = path.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
-        columns = {"id": ids_of(rows), "embedding": pl.Series(np.array(vectors))}
+        columns = {
+            "id": ids_of(rows),
+            "embedding": pl.Series(np.array(vectors, rows.dtype)),
+        }
         frame = pl.DataFrame(columns).cast({"embedding": pl.List(pl.Float32)})
         deltalake.write_deltalake(partial, frame, target_file_size=FILE_BYTES)
         partial.rename(path)

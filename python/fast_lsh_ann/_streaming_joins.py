@@ -15,7 +15,7 @@ from fast_lsh_ann._streamed.join_plan import JoinPlan
 from fast_lsh_ann._streamed.join_request import JoinRequest
 from fast_lsh_ann._streamed.limited import LimitedJoin
 from fast_lsh_ann._streamed.residents import Engine
-from fast_lsh_ann._tables.delta import TablePath, Version, refuse_input
+from fast_lsh_ann._tables.delta import Table, TablePath, Version, refuse_input
 from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann._tables.output import Mode, Output
 from fast_lsh_ann._tables.report import WriteReport
@@ -31,8 +31,8 @@ class StreamingJoins(DeltaProcessor):
 
     def similarity_join_to_delta(
         self,
-        path_a: TablePath,
-        path_b: TablePath | None,
+        path_a: Table,
+        path_b: Table | None,
         output_path: TablePath,
         threshold: float,
         *,
@@ -182,8 +182,8 @@ class StreamingJoins(DeltaProcessor):
 
     def similarity_join_frames(
         self,
-        path_a: TablePath,
-        path_b: TablePath | None,
+        path_a: Table,
+        path_b: Table | None,
         threshold: float,
         *,
         exact: bool = False,
@@ -259,8 +259,8 @@ InvalidVectorError, BucketRangeError
 
     def plan_similarity_join(
         self,
-        path_a: TablePath,
-        path_b: TablePath | None,
+        path_a: Table,
+        path_b: Table | None,
         threshold: float,
         *,
         exact: bool = False,

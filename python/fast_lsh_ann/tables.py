@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from fast_lsh_ann._arrow import RecordBatchStream, StreamExportable, frame_batch
+from fast_lsh_ann._streamed.incoming import Incoming
 from fast_lsh_ann._tables.arrow_files import pieces_of, require_arrow, write_stream
 from fast_lsh_ann._tables.delta import TablePath, is_local
 from fast_lsh_ann._tables.delta_write import GROUP_BYTES, VectorLayout, write_batches
-from fast_lsh_ann._tables.incoming import Incoming
 from fast_lsh_ann._tables.local_file import refuse_existing, whole_file
 from fast_lsh_ann._tables.output import Mode, Output, file_kind
 from fast_lsh_ann._tables.pump import pump
@@ -194,7 +194,8 @@ def _written(
     metadata: Mapping[str, str],
 ) -> WriteReport:
     with Incoming(table) as incoming:
-        rows, writer = pump(*pieces_of(incoming, metadata), write)
+        schema, arrays = pieces_of(incoming.schema, incoming.batches, metadata)
+        rows, writer = pump(schema, arrays, write)
     writer.result()
     return target.report(None, rows)
 

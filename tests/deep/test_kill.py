@@ -11,6 +11,7 @@ import pytest
 from deltalake import DeltaTable
 from fast_lsh_ann import BucketedRandomProjectionLSH, create_sample_delta
 from fast_lsh_ann.delta_utils import read_delta_embeddings
+from killed import Hashes, Pairs, Work, killed_writers
 
 ROWS, DIM, KILLS = 60_000, 32, 20
 
@@ -55,3 +56,11 @@ def test_a_killed_writer_leaves_a_whole_table(tmp_path: Path, kind: str) -> None
         order = np.argsort(table["id"].to_numpy())
         stored = np.stack([table[f"hash_{t}"].to_numpy() for t in range(3)], axis=1)
         assert np.array_equal(stored[order], expected)
+
+
+@pytest.mark.parametrize(("make", "moments"), [(Hashes, 50), (Pairs, 25)])
+def test_killed_writers_leave_the_old_table_or_the_new_one(
+    tmp_path: Path, make: type[Work], moments: int
+) -> None:
+    seen = killed_writers(tmp_path, make(), moments=moments, seed=2)
+    assert min(seen.values()) >= moments // 10, f"the moments miss one side: {seen}"

@@ -85,8 +85,8 @@ class Scene:
 
     @cached_property
     def limited(self) -> fast_lsh_ann.StreamingLSHProcessor:
-        """One whose joins take a few chunks."""
-        limit = self.n * (4 * self.dim + 100) // 2
+        """One whose joins of a long scene take a few chunks."""
+        limit = max(200_000, self.n * (4 * self.dim + 100) // 2)
         return fast_lsh_ann.StreamingLSHProcessor(2.0, 5, 42, memory_limit=limit)
 
     @cached_property
@@ -147,9 +147,7 @@ def _limited(scene: Scene) -> Any:
 
 def _planned(scene: Scene) -> Any:
     plan = scene.limited.plan_similarity_join(scene.table, None, 4.0)
-    assert plan.passes is not None
-    assert plan.passes > 1
-    return plan.pairs, plan.bytes_read
+    return plan.pairs, plan.passes, plan.bytes_read
 
 
 def _neighbors_saved(scene: Scene) -> Any:
@@ -286,6 +284,9 @@ SMALL: dict[str, Call] = {
     "StreamingLSHProcessor": lambda _: fast_lsh_ann.StreamingLSHProcessor(),
     "StreamingLSHProcessor.transform_streaming": lambda s: (
         s.streaming.transform_streaming(s.table)
+    ),
+    "StreamingLSHProcessor.transform_frames": lambda s: pl.concat(
+        list(s.streaming.transform_frames(s.table))
     ),
     "StreamingLSHProcessor.transform_to_delta": _streamed,
     "StreamingLSHProcessor.similarity_join_streaming": lambda s: (

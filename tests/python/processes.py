@@ -1,4 +1,4 @@
-"""Processes that write hashes into one table at once, or that are killed meanwhile."""
+"""Processes that write into one table at once, or that are killed meanwhile."""
 
 import json
 import subprocess
@@ -13,8 +13,14 @@ _WRITER = """
 import json, sys
 import deltalake, polars
 from fast_lsh_ann import StreamingLSHProcessor
-table, out, mode, job_id, times, steps, options = json.loads(sys.argv[1])
-lsh = StreamingLSHProcessor(1.0, 3, 7, chunk_size=1000, storage_options=options)
+table, out, work, mode, job_id, times, steps, options = json.loads(sys.argv[1])
+lsh = StreamingLSHProcessor(
+    1.0, 3, 7, chunk_size=1000, memory_limit="2MiB", storage_options=options
+)
+calls = {
+    "hashes": lambda **kw: lsh.transform_to_delta(table, out, **kw),
+    "pairs": lambda **kw: lsh.similarity_join_to_delta(table, None, out, 0.05, **kw),
+}
 
 def step(done, total):
     print("chunk", flush=True)
@@ -23,15 +29,13 @@ def step(done, total):
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(times):
-    report = lsh.transform_to_delta(
-        table, out, mode=mode, job_id=job_id, progress=step if steps else False
-    )
+    report = calls[work](mode=mode, job_id=job_id, progress=step if steps else False)
     print(report.version, report.skipped, flush=True)
 """
 
 
 class Writer:
-    """A process that hashes a table into another.
+    """A process that writes what it finds in a table into another.
 
     Parameters
     ----------
@@ -67,13 +71,14 @@ def writer(
     out: str | Path,
     *,
     mode: str,
+    work: str = "hashes",
     job_id: str | None = None,
     times: int = 1,
     steps: bool = False,
     options: Mapping[str, str] | None = None,
 ) -> Iterator[Writer]:
     """Start a process; it is gone after the block, however that ends."""
-    arguments = json.dumps([table, str(out), mode, job_id, times, steps, options])
+    arguments = json.dumps([table, str(out), work, mode, job_id, times, steps, options])
     with subprocess.Popen(
         [sys.executable, "-c", _WRITER, arguments],
         stdin=subprocess.PIPE,

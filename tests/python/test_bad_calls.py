@@ -1,5 +1,6 @@
 """Every bad call is answered by an exception of ours that says what, where and how."""
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from fast_lsh_ann import (
 )
 from fast_lsh_ann.delta_utils import open_table, read_delta_lazy, read_hash_scheme
 from fast_lsh_ann.streaming import benchmark_streaming
+from fast_lsh_ann.tables import write_table
 
 VALUE = errors.ParameterError
 TYPE = errors.InputTypeError
@@ -219,6 +221,12 @@ def test_a_count_beyond_the_rows_is_all_of_them() -> None:
 # ---- tables ----------------------------------------------------------------------------
 
 D, S = DeltaLSHProcessor(), StreamingLSHProcessor()
+PAIRS = MODEL.index(ROWS).similarity_join(threshold=1.0)
+
+
+def named(columns: tuple[Any, ...]) -> dict[str, Any]:
+    """Give the columns of embeddings and ids by name."""
+    return dict(zip(("embedding_column", "id_column"), columns, strict=False))
 
 
 def description_cases() -> list[Case]:
@@ -255,12 +263,18 @@ def description_cases() -> list[Case]:
 def table_cases() -> list[Case]:
     join, chunked = S.similarity_join_streaming, S.similarity_join_chunked_both
     save, to_delta = D.transform_and_save, S.transform_to_delta
+    write = write_table
+    to, frames = S.similarity_join_to_delta, S.similarity_join_frames
+    plan = S.plan_similarity_join
     readers: list[Any] = [
         *(read_delta_embeddings, read_delta_embeddings_chunked, read_delta_lazy),
         *(D.transform_delta, S.transform_streaming, lambda t, *a: save(t, "out", *a)),
         *(lambda t, *a: to_delta(t, "out", *a), lambda t, *a: join(t, "t", 1.0, *a)),
         *(lambda t, *a: chunked(t, "t", 1.0, *a), lambda t, *a: chunked("t", t, 1.0, *a)),
         lambda t, *a: D.similarity_join_delta(t, "t", 1.0, *a),
+        lambda t, *a: to(t, "t", "out", 1.0, **named(a)),
+        lambda t, *a: frames("t", t, 1.0, where_b="id > 3", **named(a)),
+        lambda t, *a: plan(t, None, 1.0, **named(a)),
     ]
     cases = [
         open_case
@@ -299,6 +313,45 @@ def table_cases() -> list[Case]:
         *counts(lambda n: benchmark_streaming(n), "n_vectors"),
         *counts(lambda n: benchmark_streaming(5, 3, n), "chunk_size"),
         *thresholds(lambda t: D.similarity_join_delta("t", "t", t)),
+        *thresholds(lambda t: to("t", None, "out", t)),
+        *thresholds(lambda t: frames("t", "t", t)),
+        *thresholds(lambda t: plan("t", "t4", t)),
+        *counts(lambda n: frames("t", None, 1.0, min_collisions=n), "min_collisions"),
+        bad(to, "t", "t4", "out", 1.0)(SHAPE, "3, those of 't4' 4"),
+        bad(to, "t", None, "t", 1.0)(VALUE, "is the input table"),
+        bad(to, "t", "t4", "./t4", 1.0)(VALUE, "is the input table"),
+        bad(to, "t", None, 5, 1.0)(TYPE, "path-like, got int"),
+        bad(to, "t", None, "t4", 1.0)(errors.TableExistsError, "mode='error'"),
+        bad(to, "t", None, "out", 1.0, mode="drop")(VALUE, "one of error, append"),
+        bad(to, "t", None, "out", 1.0, job_id=5)(TYPE, "job_id must be a str, got int"),
+        bad(to, "t", None, "out", 1.0, progress="x")(TYPE, "progress must be True"),
+        bad(frames, "t", None, 1.0, exact="no")(TYPE, "exact must be True or False"),
+        bad(frames, "t", None, 1.0, strict=1)(TYPE, "strict must be True or False"),
+        bad(frames, "t", None, 1.0, exact=True, min_collisions=2)(VALUE, "contradicts"),
+        bad(frames, "t", None, 1.0, min_collisions=6)(VALUE, "5 hash tables, got 6"),
+        bad(frames, "t", None, 1.0, self_pairs="lower")(VALUE, "'all' or 'upper'"),
+        bad(frames, "t", "t4", 1.0, self_pairs="upper")(VALUE, "one side"),
+        bad(frames, "t", None, 1.0, by="id")(TYPE, "by must be a sequence of names"),
+        bad(frames, "t", None, 1.0, by=[5])(TYPE, "by must be a sequence of names"),
+        bad(frames, "t", None, 1.0, columns="id")(TYPE, "columns must be a sequence"),
+        bad(frames, "t", "hashes", 1.0, by=["embedding"])(VALUE, "'embedding'"),
+        bad(frames, "t", None, 1.0, by=["key"])(COLUMN, "has no column 'key'; its col"),
+        bad(frames, "t", "t4", 1.0, columns=["key"])(COLUMN, "'t4' has ['id', 'embed"),
+        bad(frames, "t", None, 1.0, columns=["id"])(VALUE, "two columns 'id_b'"),
+        bad(frames, "t", None, 1.0, columns=["embedding"])(VALUE, "is not carried"),
+        bad(frames, "t", None, 1.0, version_b=0)(VALUE, "path_b is None: a table is"),
+        bad(frames, "t", None, 1.0, where_b="id > 3")(VALUE, "under one condition"),
+        bad(frames, "t", None, 1.0, where_a="key > 3")(VALUE, "is no condition for"),
+        bad(frames, "t", None, 1.0, version_a=9)(errors.DeltaError, "the newest is 0"),
+        bad(frames, "t", None, 1.0, on_invalid="drop")(VALUE, "'raise' or 'skip', got"),
+        bad(StreamingLSHProcessor(dim=7).similarity_join_frames, "t", None, 1.0)(
+            SHAPE, "dim=7 was"
+        ),
+        bad(StreamingLSHProcessor(memory_limit=99).plan_similarity_join, "t", None, 1.0)(
+            errors.MemoryLimitError, "memory_limit=99 bytes has no room for 16 rows"
+        ),
+        bad(StreamingLSHProcessor, memory_limit=0)(VALUE, "memory_limit must be at lea"),
+        bad(StreamingLSHProcessor, memory_limit="1 xB")(VALUE, "a number and a unit, as"),
         *thresholds(lambda t: join("t", "t", t)),
         *thresholds(lambda t: chunked("t", "t", t, output_path="out")),
         bad(create_sample_delta, "out", HUGE)(VALUE, "n_vectors must be at most"),
@@ -333,6 +386,38 @@ def table_cases() -> list[Case]:
         bad(save, "t", "")(VALUE, "is empty"),
         bad(save, "t", "file")(errors.DeltaError, "'file' is a file"),
         bad(save, "t", "file/x")(errors.DeltaError, "Could not create local directory"),
+        bad(save, "t", "hashes", mode="error")(
+            errors.TableExistsError, "a Delta table at 'hashes', which mode='error'"
+        ),
+        bad(save, "t", "out", mode="add")(VALUE, "error, append, overwrite, got 'add'"),
+        bad(save, "t", "out", job_id=5)(TYPE, "job_id must be a str, got int"),
+        bad(to_delta, "t", "hashes", mode="append", include_embeddings=True)(
+            errors.TableSchemaError, "column 'embedding' is not in the table"
+        ),
+        bad(StreamingLSHProcessor(3.0).transform_to_delta, "t", "hashes", mode="append")(
+            errors.SchemeMismatchError, "bucket_length 3.0 against 2.0"
+        ),
+        bad(to_delta, "t", "t4", mode="append")(
+            errors.DeltaError, "hash its source anew"
+        ),
+        bad(chunked, "t", "t", 1.0, job_id="x")(VALUE, "there is no output_path"),
+        bad(chunked, "t", "t", 1.0, output_path="out", job_id="")(VALUE, "is empty"),
+        bad(write, 5, "out")(TYPE, "give an Arrow C stream"),
+        bad(write, PAIRS, 5)(TYPE, "str, path-like or binary file, got int"),
+        bad(write, PAIRS, "")(VALUE, "is empty"),
+        bad(write, PAIRS, "o.parquet", mode="add")(VALUE, "got 'add'"),
+        bad(write, PAIRS, "o.arrow", mode="append")(VALUE, "rows to Delta tables, not"),
+        bad(write, PAIRS, "o.arrows", job_id="x")(VALUE, "not by the file 'o.arrows'"),
+        bad(write, PAIRS, io.BytesIO(), job_id="x")(VALUE, "not by a binary file"),
+        bad(write, PAIRS, "s3://b/o.parquet")(VALUE, "leave the suffix out"),
+        bad(write, PAIRS, "out", metadata=5)(TYPE, "metadata must map names to values"),
+        bad(write, PAIRS, "out", storage_options=5)(TYPE, "must map str to str"),
+        bad(write, PAIRS, "file")(errors.DeltaError, "'file' is a file"),
+        bad(write, PAIRS, "nowhere/o.arrow")(errors.TableError, "No such file"),
+        bad(write, PAIRS, "t")(errors.TableExistsError, "at 't'"),
+        bad(write, PAIRS, "t", mode="append")(
+            errors.TableSchemaError, "the table: Delta table 't'"
+        ),
         bad(to_delta, "t", "t")(VALUE, "is the input table"),
         bad(to_delta, "t", "out", include_embeddings="no")(TYPE, "True or False, got"),
         bad(chunked, "t", "t", 1.0, output_path="t")(VALUE, "is the input table"),

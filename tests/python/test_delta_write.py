@@ -192,7 +192,7 @@ from fast_lsh_ann import DeltaLSHProcessor
 from fast_lsh_ann._arrow import RecordBatch, RecordBatchStream
 from fast_lsh_ann._tables.delta_source import DeltaSource
 
-def stuck(self, *_):
+def stuck(self, *_, **__):
     schema, _ = RecordBatch([("x", np.arange(3))]).__arrow_c_array__()
     return RecordBatchStream(schema, lambda: threading.Event().wait(60))
 

@@ -60,6 +60,13 @@ def test_frames_come_once(first: str, second: str) -> None:
         CONSUMERS[second](made.frames)
 
 
+def test_a_stream_never_lacks_frames_that_were_taken() -> None:
+    made = Made()
+    next(made.frames)
+    with pytest.raises(ArrowError, match="would lack rows"):
+        pl.DataFrame(made.frames)
+
+
 def test_frames_without_rows_keep_their_columns() -> None:
     assert pl.DataFrame(Made(1).frames).schema == SCHEMA
 

@@ -21,6 +21,7 @@ from fast_lsh_ann.errors import (
     TableExistsError,
     TableSchemaError,
 )
+from killed import Hashes, Pairs, killed_writers
 from processes import at_once
 
 Write = Callable[..., Any]
@@ -334,3 +335,12 @@ def test_three_that_do_one_job_at_once_do_it_once(
     assert sorted(skipped for ((_, skipped),) in reports) == [False, True, True]
     assert len({version for ((version, _),) in reports}) == 1
     assert sorted(pl.read_delta(str(out))["id"]) == list(range(ROWS))
+
+
+def test_writers_that_are_killed_leave_the_old_table_or_the_new_one(
+    tmp_path: Path,
+) -> None:
+    for moments, work in ((4, Hashes()), (2, Pairs())):
+        folder = tmp_path / work.name
+        seen = killed_writers(folder, work, moments=moments, seed=1)
+        assert sum(seen.values()) == moments

@@ -158,7 +158,7 @@ def test_eight_threads_share_one_model_and_one_index(tmp_path: Path) -> None:
     names = list(calls.SMALL)
 
     def own(first: int) -> str:
-        queries = np.roll(scene.base, 10 * first, axis=0)[:40]
+        queries = np.roll(scene.base, 7 * first, axis=0)[:40]
         return calls.digest(scene.index.nearest_neighbors(queries, 5))
 
     def answers(first: int) -> tuple[dict[str, str], bool]:

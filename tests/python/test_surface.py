@@ -168,6 +168,23 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
 VERSION = {"version": None, "progress": False}
 VERSIONS = {"version_a": None, "version_b": None, "progress": False}
 
+# Of joins of tables.
+JOIN = {
+    "exact": False,
+    "min_collisions": 1,
+    "strict": False,
+    "self_pairs": "all",
+    "by": (),
+    "columns": (),
+    "embedding_column": "embedding",
+    "id_column": "id",
+    "where_a": None,
+    "where_b": None,
+    "version_a": None,
+    "version_b": None,
+    "on_invalid": "raise",
+}
+
 # What is new, keyword-only: callable -> names with defaults.
 KEYWORDS: dict[Any, dict[str, Any]] = {
     BucketedRandomProjectionLSH: {"spark_profile": "java11"},
@@ -220,6 +237,17 @@ KEYWORDS: dict[Any, dict[str, Any]] = {
     fast_lsh_ann.StreamingLSHProcessor.transform_to_delta: VERSION,
     fast_lsh_ann.StreamingLSHProcessor.similarity_join_streaming: VERSIONS,
     fast_lsh_ann.StreamingLSHProcessor.similarity_join_chunked_both: VERSIONS,
+    fast_lsh_ann.StreamingLSHProcessor.similarity_join_to_delta: {
+        **JOIN,
+        "mode": "error",
+        "job_id": None,
+        "progress": False,
+    },
+    fast_lsh_ann.StreamingLSHProcessor.similarity_join_frames: {
+        **JOIN,
+        "progress": False,
+    },
+    fast_lsh_ann.StreamingLSHProcessor.plan_similarity_join: JOIN,
     fast_lsh_ann.DeltaLSHProcessor.transform_delta: VERSION,
     fast_lsh_ann.DeltaLSHProcessor.transform_and_save: VERSION,
     fast_lsh_ann.DeltaLSHProcessor.similarity_join_delta: VERSIONS,

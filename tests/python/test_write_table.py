@@ -22,7 +22,10 @@ from fast_lsh_ann._streamed.frames import Frames
 from fast_lsh_ann._tables import local_file
 from fast_lsh_ann.errors import (
     ArrowError,
+    DeltaError,
+    InputTypeError,
     MissingDependencyError,
+    ParameterError,
     TableError,
     TableExistsError,
     TableSchemaError,
@@ -82,7 +85,7 @@ def test_every_output_holds_the_table(kind: str, tmp_path: Path) -> None:
     assert READERS[kind](out).equals(FRAME)
     assert left(tmp_path) == [out.name]
     with pytest.raises(TableExistsError, match="mode='overwrite'"):
-        write_table(FRAME[:1], out)
+        write_table(Frames(fails_at_once()), out)
     assert READERS[kind](out).equals(FRAME)
     write_table(FRAME[:1], str(out), mode="overwrite")
     assert READERS[kind](out).equals(FRAME[:1])
@@ -196,6 +199,11 @@ def test_groups_of_rows_are_neither_large_nor_tiny(tmp_path: Path) -> None:
 # ---- whole or not at all ---------------------------------------------------------------
 
 
+def fails_at_once() -> Generator[pl.DataFrame, None, None]:
+    raise LookupError("of the source")
+    yield FRAME
+
+
 def fails_midway() -> Generator[pl.DataFrame, None, None]:
     yield FRAME
     yield FRAME
@@ -287,10 +295,37 @@ def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
         write_table(FRAME, tmp_path / "folder.arrow", mode="overwrite")
 
 
-def test_what_pyarrow_cannot_store_is_a_table_error(tmp_path: Path) -> None:
+def test_a_type_that_an_output_lacks_is_a_table_error(tmp_path: Path) -> None:
     union = pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])])
     with pytest.raises(TableError, match=r"cannot be written: .*nion"):
         write_table(pa.table({"u": union}), tmp_path / "out.parquet")
+    views = pa.array([[1]], pa.list_view(pa.int64()))
+    for table in (pa.table({"u": union}), pa.table({"v": views})):
+        with pytest.raises(TableError, match="does not fit a Delta table: "):
+            write_table(table, tmp_path / "out")
+    times = pa.table({"t": pa.array([1], pa.time64("us"))})
+    with pytest.raises(DeltaError, match="Invalid data type for Delta Lake: Time64"):
+        write_table(times, tmp_path / "out")
+    assert left(tmp_path) in ([], ["out"])
+    assert not deltalake.DeltaTable.is_deltatable(str(tmp_path / "out"))
+
+
+def test_tables_without_names_for_their_columns_are_refused(
+    kind: str, tmp_path: Path
+) -> None:
+    twins = pa.table([pa.array([1]), pa.array([2])], names=["x", "x"])
+    with pytest.raises(ParameterError, match="has 2 columns 'x'; rename them"):
+        write_table(twins, tmp_path / f"out{kind}")
+    with pytest.raises(InputTypeError, match="is a single Arrow column"):
+        write_table(pa.chunked_array([[1.5]]), tmp_path / f"out{kind}")
+    assert left(tmp_path) == []
+
+
+def test_frames_of_which_some_are_gone_are_refused(kind: str, tmp_path: Path) -> None:
+    frames = Frames(frame for frame in (FRAME, FRAME))
+    next(frames)
+    with pytest.raises(ArrowError, match="would lack rows"):
+        write_table(frames, tmp_path / f"out{kind}")
     assert left(tmp_path) == []
 
 

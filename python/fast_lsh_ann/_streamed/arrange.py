@@ -1,10 +1,7 @@
 """How a join fits into so much memory: which table stays, and how large chunks are."""
 
 import math
-import time
-from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 from numpy.typing import NDArray
@@ -13,7 +10,8 @@ from fast_lsh_ann._runtime import simd_info
 from fast_lsh_ann._streamed.chunked import JoinTables
 from fast_lsh_ann._streamed.chunks import ChunkSize, bytes_of_row, column_bytes
 from fast_lsh_ann._streamed.residents import BLOCK_PAIRS
-from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
+from fast_lsh_ann._tables.embeddings import EmbeddingBatch
+from fast_lsh_ann._tables.source import BATCH_ROWS
 from fast_lsh_ann.errors import MemoryLimitError, ParameterError
 
 # The most that a join holds for each thread while it is pulled: ARCHITECTURE.md, Memory.
@@ -25,9 +23,12 @@ _BESIDE_BYTES = 64 << 20
 # Rows that pass a chunk at once: more are no faster, and leave the chunk less room.
 _PASSING_ROWS = 32_768
 _PASSING_SHARE = 8
+# Batches of a reading that are alive at a time: two wait, one is read, one is used.
+_BATCHES = 4
+# Reading takes a quarter of a limit at most; threads and frames, half.
+_READING_SHARE, _ROOM_SHARE = 4, 4
 # Fewer rows at a time would mean to read for ever.
-_LEAST_ROWS = 64
-_SAMPLE_BATCHES = 6
+_LEAST_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -66,44 +67,9 @@ class RowCost:
         return codes + self.tables * (8 + self.hashes)
 
 
-@dataclass(frozen=True)
-class Sample:
-    """The first rows of a table, and how fast rows come.
-
-    Attributes
-    ----------
-    batch : EmbeddingBatch
-    read_bytes : float
-        Of a row when it is read.
-    rows_per_second : float
-    """
-
-    batch: EmbeddingBatch
-    read_bytes: float
-    rows_per_second: float
-
-    @property
-    def pair_bytes(self) -> float:
-        """Bytes of the names of a row in a frame of pairs, its distance apart."""
-        return column_bytes(self.batch)
-
-
-def take_sample(reader: EmbeddingReader) -> Sample | None:
-    """Read the first rows; None where there are none, or they can be read once only."""
-    if reader.source.one_shot:
-        return None
-    begin = time.perf_counter()
-    with closing(reader.batches()) as batches:
-        first = next(batches, None)
-        if first is None:
-            return None
-        second = time.perf_counter()
-        rows = sum(len(batch.rows) for batch in islice(batches, _SAMPLE_BATCHES - 1))
-        end = time.perf_counter()
-    if rows == 0:  # one batch is all: opening the table is what it takes
-        rows, second = len(first.rows), begin
-    read_bytes = bytes_of_row(first.rows) + column_bytes(first)
-    return Sample(first, read_bytes, rows / (end - second))
+def read_bytes(first: EmbeddingBatch) -> float:
+    """Bytes of a row when it is read."""
+    return bytes_of_row(first.rows) + column_bytes(first)
 
 
 @dataclass(frozen=True)
@@ -114,20 +80,21 @@ class Arrangement:
     ----------
     tables : JoinTables
     stays, passes : ChunkSize
-    samples : dict
-        The first rows of the sides "a" and "b"; None as `take_sample` gives it.
+    firsts : dict
+        The first rows of the sides "a" and "b"; None where a side has none, or is read
+        once only.
+    batch_rows : int
+        Rows to be read at once.
     limit : int
         Bytes that may be held.
-    beside : float
-        Of these, those that are for other things than chunks.
     """
 
     tables: JoinTables
     stays: ChunkSize
     passes: ChunkSize
-    samples: dict[str, Sample | None]
+    firsts: dict[str, EmbeddingBatch | None]
+    batch_rows: int
     limit: int
-    beside: float
 
     @property
     def staying_side(self) -> str:
@@ -142,37 +109,42 @@ class Arrangement:
     @property
     def chunk_rows(self) -> int | None:
         """Rows of a chunk that stays; None where the first rows are not known."""
-        return _rows_of(self.stays, self.samples[self.staying_side])
+        return _rows_of(self.stays, self.firsts[self.staying_side])
 
     @property
     def piece_rows(self) -> int | None:
         """Rows that pass at once; None where the first rows are not known."""
-        return _rows_of(self.passes, self.samples[self.passing_side])
+        return _rows_of(self.passes, self.firsts[self.passing_side])
+
+    def rows(self, side: str) -> float:
+        """Rows of a side, at most; infinite: reading alone tells."""
+        reader = self.tables.sides[side]
+        if self.firsts[side] is None and not reader.source.one_shot:
+            return 0
+        return math.inf if reader.rows_at_most is None else reader.rows_at_most
 
     @property
     def chunks(self) -> float:
         """How many chunks stay, one after the other; infinite: reading alone tells."""
-        reader, most = self.tables.stays, self.chunk_rows
-        if reader.rows_at_most is None or (most is None and reader.source.one_shot):
-            return math.inf
-        return 0 if most is None else math.ceil(reader.rows_at_most / max(1, most))
+        rows = self.rows(self.staying_side)
+        if rows == 0 or self.chunk_rows is None:
+            return rows and math.inf
+        return math.inf if rows == math.inf else math.ceil(rows / self.chunk_rows)
 
     @property
     def bytes_read(self) -> float:
-        """Bytes of rows that are read; infinite where reading alone tells."""
+        """Bytes of rows that are read; infinite: reading alone tells."""
         stays, passes = self._bytes(self.staying_side), self._bytes(self.passing_side)
         again = 0 if 0 in (self.chunks, passes) else self.chunks * passes
         return again if self.tables.b is None else stays + again
 
     def _bytes(self, side: str) -> float:
-        rows, sample = self.tables.sides[side].rows_at_most, self.samples[side]
-        if sample is None:
-            return math.inf if self.tables.sides[side].source.one_shot else 0
-        return math.inf if rows is None else rows * sample.read_bytes
+        first, rows = self.firsts[side], self.rows(side)
+        return rows and (math.inf if first is None else rows * read_bytes(first))
 
 
-def _rows_of(size: ChunkSize, sample: Sample | None) -> int | None:
-    return None if sample is None else size.rows(size.row_bytes(sample.batch))
+def _rows_of(size: ChunkSize, first: EmbeddingBatch | None) -> int | None:
+    return None if first is None else size.rows(size.row_bytes(first))
 
 
 def arrange(tables: JoinTables, cost: RowCost, limit: int) -> Arrangement:
@@ -188,20 +160,23 @@ def arrange(tables: JoinTables, cost: RowCost, limit: int) -> Arrangement:
         If the limit has no room for some rows.
     """
     _refuse_second_reading(tables)
-    samples = {side: take_sample(reader) for side, reader in tables.sides.items()}
+    firsts = {
+        side: None if reader.source.one_shot else reader.peek()
+        for side, reader in tables.sides.items()
+    }
     tables.check_same_dim()
-    beside = _beside(samples)
-    room = limit - min(beside, limit / 2)
+    known = [first for first in firsts.values() if first is not None]
+    _require_room(limit, cost, known)
+    batch_rows = _batch_rows(limit, known)
+    room = limit - _reading_bytes(batch_rows, known) - min(_working(known), limit / 2)
     found = []
     for stays, passes in _orders(tables):
-        passing = _passing(cost, room, samples[passes])
-        left = room - _taken(passing, samples[passes])
+        passing = ChunkSize(_PASSING_ROWS, room / _PASSING_SHARE, cost.passing)
+        left = room - _taken(passing, firsts[passes])
         staying = ChunkSize(most_bytes=left, vector_bytes=cost.staying)
         turned = replace(tables, a_stays=stays == "a")
-        found.append(Arrangement(turned, staying, passing, samples, limit, beside))
-    best = min(found, key=lambda one: (one.bytes_read, one.chunks))
-    _require_room(best)
-    return best
+        found.append(Arrangement(turned, staying, passing, firsts, batch_rows, limit))
+    return min(found, key=lambda one: (one.bytes_read, one.chunks))
 
 
 def _refuse_second_reading(tables: JoinTables) -> None:
@@ -230,41 +205,48 @@ def _orders(tables: JoinTables) -> list[tuple[str, str]]:
     return [("a", "b"), ("b", "a")]
 
 
-def _beside(samples: dict[str, Sample | None]) -> float:
-    """Bytes of a limit that are for other things than chunks.
+def _reading_bytes(batch_rows: int, known: list[EmbeddingBatch]) -> float:
+    return _BATCHES * batch_rows * sum(map(read_bytes, known))
 
-    What threads and frames hold is counted as far as it is more than a call may take
-    besides its limit.
-    """
-    names = sum(sample.pair_bytes for sample in samples.values() if sample is not None)
-    working = simd_info().threads * _THREAD_BYTES + _FRAMES * BLOCK_PAIRS * (24 + names)
+
+def _batch_rows(limit: int, known: list[EmbeddingBatch]) -> int:
+    """Rows to be read at once: as usual, or as few as leave room for chunks."""
+    rows = BATCH_ROWS
+    while rows > _LEAST_ROWS and _reading_bytes(rows, known) > limit / _READING_SHARE:
+        rows //= 2
+    return rows
+
+
+def _working(known: list[EmbeddingBatch]) -> float:
+    """Bytes of threads and frames, as far as a call may not take them besides."""
+    pair = 24 + sum(map(column_bytes, known))
+    working = simd_info().threads * _THREAD_BYTES + _FRAMES * BLOCK_PAIRS * pair
     return max(0.0, working - _BESIDE_BYTES)
 
 
-def _passing(cost: RowCost, room: float, sample: Sample | None) -> ChunkSize:
-    size = ChunkSize(_PASSING_ROWS, room / _PASSING_SHARE, cost.passing)
-    if sample is None:
-        return size
-    least = _LEAST_ROWS * size.row_bytes(sample.batch)
-    return replace(size, most_bytes=max(size.most_bytes, least))
-
-
-def _taken(size: ChunkSize, sample: Sample | None) -> float:
+def _taken(size: ChunkSize, first: EmbeddingBatch | None) -> float:
     """Bytes that a chunk takes at most."""
-    if sample is None:
+    if first is None:
         return size.most_bytes
-    return min(size.most_bytes, size.most_rows * size.row_bytes(sample.batch))
+    return min(size.most_bytes, size.most_rows * size.row_bytes(first))
 
 
-def _require_room(found: Arrangement) -> None:
-    if found.chunk_rows is None or found.chunk_rows >= _LEAST_ROWS:
-        return
-    sizes = (found.stays, found.staying_side), (found.passes, found.passing_side)
-    samples = [(size, found.samples[side]) for size, side in sizes]
-    rows = (size.row_bytes(one.batch) for size, one in samples if one is not None)
-    room = _LEAST_ROWS * sum(rows)
-    least = math.ceil(min(2 * room, room + found.beside)) + 1
-    raise MemoryLimitError(
-        f"memory_limit={found.limit} bytes has no room for {_LEAST_ROWS} rows of either "
-        f"side; give it {least} or more: joins read less, the more they may hold"
+def _require_room(limit: int, cost: RowCost, known: list[EmbeddingBatch]) -> None:
+    """Refuse a limit of which no quarter holds some rows that stay and that pass.
+
+    A quarter is left to them at least, once reading has another one and threads a half.
+    """
+    staying, passing = (
+        _LEAST_ROWS
+        * max((ChunkSize(vector_bytes=c).row_bytes(b) for b in known), default=0)
+        for c in (cost.staying, cost.passing)
     )
+    share = _PASSING_SHARE / (_PASSING_SHARE - 1)
+    chunks = _ROOM_SHARE * max(staying * share, passing * _PASSING_SHARE)
+    reading = _READING_SHARE * _reading_bytes(_LEAST_ROWS, known)
+    least = math.ceil(max(chunks, reading))
+    if limit < least:
+        raise MemoryLimitError(
+            f"memory_limit={limit} bytes has no room for {_LEAST_ROWS} rows of either "
+            f"side; give it {least} or more: the more it is, the less is read"
+        )

@@ -18,6 +18,7 @@ from fast_lsh_ann._streamed.residents import (
     Whole,
 )
 from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
+from fast_lsh_ann._tables.source import BATCH_ROWS
 from fast_lsh_ann.errors import DimensionError
 from fast_lsh_ann.results import Pairs
 
@@ -138,6 +139,15 @@ class Meeting:
         return self.resident.count(self.reader, self.piece)
 
 
+def make_resident(
+    engine: Engine, reader: EmbeddingReader, chunk: EmbeddingBatch, by: Sequence[str]
+) -> Resident:
+    """Have a chunk stay; with keys its rows are sorted in place."""
+    if by:
+        return Grouped(engine, reader, chunk, by)
+    return Whole(engine, reader, chunk)
+
+
 class ChunkedJoin:
     """A join of two tables, or of one with itself, chunk by chunk.
 
@@ -149,6 +159,8 @@ class ChunkedJoin:
         Of the chunks that stay, and of the pieces that pass them.
     mirrored : bool
         Of a self-join: give all ordered pairs, (i, i) too; else left < right.
+    batch_rows : int
+        Rows read at once.
     """
 
     def __init__(
@@ -159,11 +171,13 @@ class ChunkedJoin:
         passes: ChunkSize,
         *,
         mirrored: bool = True,
+        batch_rows: int = BATCH_ROWS,
     ) -> None:
         self._tables = tables
         self._engine = engine
         self._sizes = stays, passes
         self._mirrored = mirrored
+        self._batch_rows = batch_rows
 
     def frames(self, report: Report | None) -> Generator["pl.DataFrame", None, None]:
         """Give the pairs, so many a frame; if there are none, an empty frame."""
@@ -202,7 +216,9 @@ class ChunkedJoin:
         done = _Done(self._tables, report)
         with closing(self._stays()) as stays:
             for chunk, stream in stays:
-                resident = self._resident(chunk)
+                resident = make_resident(
+                    self._engine, self._tables.stays, chunk, self._tables.by
+                )
                 del chunk
                 if self._tables.b is None:
                     yield Meeting(resident, self._tables.a, None, done.next(resident))
@@ -216,19 +232,16 @@ class ChunkedJoin:
                 del resident, stream
         done.end()
 
-    def _resident(self, chunk: EmbeddingBatch) -> Resident:
-        reader = self._tables.stays
-        if self._tables.by:
-            return Grouped(self._engine, reader, chunk, self._tables.by)
-        return Whole(self._engine, reader, chunk)
-
     def _stays(self) -> Generator[_Stay, None, None]:
         return self._of_one() if self._tables.b is None else self._of_two()
 
+    def _stream(self, reader: EmbeddingReader) -> RowStream:
+        return RowStream(reader, self._batch_rows)
+
     def _of_two(self) -> Generator[_Stay, None, None]:
-        with closing(RowStream(self._tables.stays)) as chunks:
+        with closing(self._stream(self._tables.stays)) as chunks:
             while (chunk := chunks.take(self._sizes[0])) is not None:
-                with closing(RowStream(self._tables.passes)) as stream:
+                with closing(self._stream(self._tables.passes)) as stream:
                     yield chunk, stream
                 del chunk
 
@@ -236,7 +249,7 @@ class ChunkedJoin:
         """Read the table once a chunk, which then meets itself and the rows behind it."""
         place, more = 0, True
         while more:
-            with closing(RowStream(self._tables.a)) as stream:
+            with closing(self._stream(self._tables.a)) as stream:
                 stream.skip_to(place)
                 chunk = stream.take(self._sizes[0])
                 if chunk is None:

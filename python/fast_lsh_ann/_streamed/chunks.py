@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader, Gathered
+from fast_lsh_ann._tables.source import BATCH_ROWS
 
 
 def bytes_of_row(rows: NDArray[Any]) -> int:
@@ -57,8 +58,8 @@ class RowStream:
         The place behind the last row that was taken or dropped.
     """
 
-    def __init__(self, reader: EmbeddingReader) -> None:
-        self._batches = reader.batches()
+    def __init__(self, reader: EmbeddingReader, batch_rows: int = BATCH_ROWS) -> None:
+        self._batches = reader.batches(batch_rows)
         self._most = reader.rows_at_most
         self._rest: EmbeddingBatch | None = None
         self.place = 0

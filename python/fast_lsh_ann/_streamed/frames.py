@@ -53,6 +53,22 @@ class Frames(Iterator["pl.DataFrame"]):
     ) -> None:
         self.close()
 
+    def given_away(self) -> Generator["pl.DataFrame", None, None]:
+        """Give all frames, for once, to one who closes them.
+
+        Raises
+        ------
+        ArrowError
+            If frames were taken before: they would be lacking.
+        """
+        if self._begun or self._exported:
+            raise ArrowError(
+                "frames were taken from here before, so a stream would lack rows; "
+                "call the method again"
+            )
+        self._exported = True
+        return self._frames
+
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> Any:
         """Give the frames as an Arrow stream, a record batch each.
 
@@ -61,17 +77,12 @@ class Frames(Iterator["pl.DataFrame"]):
         ArrowError
             If frames were taken before: the stream would lack them.
         """
-        if self._begun or self._exported:
-            raise ArrowError(
-                "frames were taken from here before, so a stream would lack rows; "
-                "call the method again"
-            )
-        first = next(self._frames, None)
+        frames = self.given_away()
+        first = next(frames, None)
         if first is None:
             raise ArrowError("these frames were closed before; call the method again")
-        self._exported = True
         schema, array = frame_batch(first.rechunk())
-        stream = RecordBatchStream(schema, _batches(array, self._frames).__next__)
+        stream = RecordBatchStream(schema, _batches(array, frames).__next__)
         return stream.__arrow_c_stream__()
 
 

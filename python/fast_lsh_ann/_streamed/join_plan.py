@@ -1,7 +1,9 @@
 """What a join of tables will take, told before it is begun."""
 
 import math
+import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,12 +12,17 @@ from fast_lsh_ann import _core
 from fast_lsh_ann._inputs import PLANS
 from fast_lsh_ann._runtime import simd_info
 from fast_lsh_ann._streamed.arrange import Arrangement
+from fast_lsh_ann._streamed.chunked import JoinTables, make_resident
+from fast_lsh_ann._streamed.chunks import ChunkSize, RowStream
 from fast_lsh_ann._streamed.keys import Keys
-from fast_lsh_ann._streamed.residents import Engine, Grouped, Resident, Whole
+from fast_lsh_ann._streamed.residents import Engine
 from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
+from fast_lsh_ann.errors import ParameterError
 
 # Of each table: so many pairs of rows are compared in some tens of milliseconds.
 _SAMPLE_ROWS = 8192
+# Of a limit, or a MiB: what the first rows of a table may take.
+_SAMPLE_SHARE, _SAMPLE_BYTES = 8, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,14 @@ class JoinPlan:
 
 
 @dataclass(frozen=True)
+class _Sample:
+    """The first rows of a table, and how fast they came."""
+
+    batch: EmbeddingBatch
+    rows_per_second: float
+
+
+@dataclass(frozen=True)
 class _Compared:
     """First rows of both sides, joined.
 
@@ -123,12 +138,20 @@ class _Compared:
 
 
 def plan_join(found: Arrangement, engine: Engine, *, mirrored: bool) -> JoinPlan:
-    """Tell what an arranged join will take; its first rows are joined with each other."""
+    """Tell what an arranged join will take; its first rows are joined with each other.
+
+    Raises
+    ------
+    ParameterError
+        If a table can be read once only.
+    """
     tables = found.tables
+    _refuse_reading_once(tables)
     itself = tables.b is None
-    rows_a = _rows(found, "a")
-    rows_b = rows_a if itself else _rows(found, "b")
-    compared = _compare(found, engine)
+    samples = {side: _take_sample(found, side) for side in tables.sides}
+    rows_a = _whole(found.rows("a"))
+    rows_b = rows_a if itself else _whole(found.rows("b"))
+    compared = _compare(found, engine, list(samples.values()))
     return JoinPlan(
         table_a=tables.a.source.name,
         table_b=(tables.b or tables.a).source.name,
@@ -136,53 +159,60 @@ def plan_join(found: Arrangement, engine: Engine, *, mirrored: bool) -> JoinPlan
         rows_b=rows_b,
         itself=itself,
         stays=found.staying_side,
-        chunk_rows=_at_most(found.chunk_rows, _rows(found, found.staying_side)),
-        passing_rows=_at_most(found.piece_rows, _rows(found, found.passing_side)),
+        chunk_rows=_at_most(found.chunk_rows, found.rows(found.staying_side)),
+        passing_rows=_at_most(found.piece_rows, found.rows(found.passing_side)),
         passes=_whole(found.chunks),
         bytes_read=_whole(found.bytes_read),
         pairs=_pairs(compared, rows_a, rows_b, itself, mirrored),
         sampled_pairs=compared.found,
         sampled=compared.compared,
-        read_seconds=_read_seconds(found),
+        read_seconds=_read_seconds(found, samples),
         join_seconds=_join_seconds(compared, rows_a, rows_b, itself),
         memory_limit=found.limit,
     )
 
 
-def _rows(found: Arrangement, side: str) -> int | None:
-    reader = found.tables.sides[side]
-    empty = found.samples[side] is None and not reader.source.one_shot
-    return 0 if empty else reader.rows_at_most
+def _refuse_reading_once(tables: JoinTables) -> None:
+    for reader in tables.sides.values():
+        if reader.source.one_shot:
+            raise ParameterError(
+                f"{reader.source.name} can be read once only, and a plan reads some of "
+                f"it; write it to a file or a table first"
+            )
 
 
-def _at_most(rows: int | None, all_rows: int | None) -> int | None:
-    known = [n for n in (rows, all_rows) if n is not None]
-    return min(known) if known else None
+def _take_sample(found: Arrangement, side: str) -> _Sample | None:
+    """Read the first rows, as many as there is room for, on the clock."""
+    first = found.firsts[side]
+    if first is None:
+        return None
+    room = max(_SAMPLE_BYTES, found.limit // _SAMPLE_SHARE)
+    begin = time.perf_counter()
+    with closing(RowStream(found.tables.sides[side], found.batch_rows)) as stream:
+        batch = stream.take(ChunkSize(_SAMPLE_ROWS, room))
+        seconds = time.perf_counter() - begin
+    return None if batch is None else _Sample(batch, len(batch.rows) / seconds)
 
 
-def _compare(found: Arrangement, engine: Engine) -> _Compared:
+def _compare(
+    found: Arrangement, engine: Engine, samples: list[_Sample | None]
+) -> _Compared:
     tables = found.tables
-    samples = [found.samples[side] for side in tables.sides]
-    if None in samples:
+    batches = [sample.batch for sample in samples if sample is not None]
+    if len(batches) < len(samples):
         return _Compared()
-    a, *rest = (s.batch.part(0, _SAMPLE_ROWS) for s in samples if s is not None)
-    b = rest[0] if rest else None
+    a, b = batches[0], batches[-1]
     n = len(a.rows)
-    compared = n * len(b.rows) if b is not None else n * (n - 1) // 2
+    itself = tables.b is None
+    # Rows are sorted in place where there are keys.
+    chunk = replace(a, rows=a.rows.copy()) if tables.by else a
+    resident = make_resident(engine, tables.a, chunk, tables.by)
     return _Compared(
-        _resident(found, engine, a).count(tables.b or tables.a, b),
-        compared,
-        _equal_share(tables.by, a, b or a),
+        resident.count(tables.b or tables.a, None if itself else b),
+        n * (n - 1) // 2 if itself else n * len(b.rows),
+        _equal_share(tables.by, a, b),
         _pair_seconds(engine, tables.a, a),
     )
-
-
-def _resident(found: Arrangement, engine: Engine, chunk: EmbeddingBatch) -> Resident:
-    tables = found.tables
-    if not tables.by:
-        return Whole(engine, tables.a, chunk)
-    copied = replace(chunk, rows=chunk.rows.copy())  # they are sorted in place
-    return Grouped(engine, tables.a, copied, tables.by)
 
 
 def _equal_share(by: Sequence[str], a: EmbeddingBatch, b: EmbeddingBatch) -> float:
@@ -228,23 +258,19 @@ def _join_seconds(
     return compared.seconds * compared.equal * a * b / (2 if itself else 1)
 
 
-def _read_seconds(found: Arrangement) -> float | None:
-    tables = found.tables
-    stays, passes = (
-        _seconds(found, found.staying_side),
-        _seconds(found, found.passing_side),
-    )
+def _read_seconds(found: Arrangement, samples: dict[str, _Sample | None]) -> float | None:
+    def once(side: str) -> float:
+        sample = samples[side]
+        return 0.0 if sample is None else found.rows(side) / sample.rows_per_second
+
+    passes = once(found.passing_side)
     again = 0 if 0 in (found.chunks, passes) else found.chunks * passes
-    seconds = again if tables.b is None else stays + again
-    return seconds if math.isfinite(seconds) else None
+    stays = 0 if found.tables.b is None else once(found.staying_side)
+    return again + stays if math.isfinite(again + stays) else None
 
 
-def _seconds(found: Arrangement, side: str) -> float:
-    """How long it takes to read a side once; infinite where that is not known."""
-    rows, sample = _rows(found, side), found.samples[side]
-    if rows == 0:
-        return 0.0
-    return math.inf if rows is None or sample is None else rows / sample.rows_per_second
+def _at_most(rows: int | None, all_rows: float) -> int | None:
+    return None if rows is None else int(min(rows, all_rows))
 
 
 def _whole(number: float) -> int | None:

@@ -1,16 +1,12 @@
 """Equality keys: rows of two tables that may meet agree on some columns."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
 from fast_lsh_ann.errors import InputTypeError
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 class Keys:
@@ -28,7 +24,7 @@ class Keys:
 
     def __init__(self, chunk: EmbeddingBatch, columns: Sequence[str]) -> None:
         self._columns = list(columns)
-        known = self._frame(chunk.carried).unique(maintain_order=True)
+        known = chunk.carried.select(self._columns).unique(maintain_order=True)
         self._known = known.with_row_index(_number_name(columns))
 
     def numbers_of(self, batch: EmbeddingBatch) -> NDArray[np.int64]:
@@ -36,27 +32,15 @@ class Keys:
         import polars as pl
 
         name = _number_name(self._columns)
-        found = self._frame(batch.carried).join(
+        found = batch.carried.select(self._columns).join(
             self._known, on=self._columns, how="left", maintain_order="left"
         )
         return found[name].cast(pl.Int64).fill_null(-1).to_numpy()
-
-    def _frame(self, carried: "pl.DataFrame") -> "pl.DataFrame":
-        return _comparable(carried.select(self._columns))
 
 
 def _number_name(columns: Sequence[str]) -> str:
     """Make a name that none of the columns has."""
     return "number" + "_".join(columns)
-
-
-def _comparable(frame: "pl.DataFrame") -> "pl.DataFrame":
-    """Give texts behind dictionaries as texts, which compare with any others."""
-    import polars as pl
-
-    texts = (pl.Categorical, pl.Enum)
-    coded = [name for name, kind in frame.schema.items() if isinstance(kind, texts)]
-    return frame.with_columns(pl.col(coded).cast(pl.String))
 
 
 def check_keys(a: EmbeddingReader, b: EmbeddingReader, columns: Sequence[str]) -> None:
@@ -69,7 +53,7 @@ def check_keys(a: EmbeddingReader, b: EmbeddingReader, columns: Sequence[str]) -
     """
     from polars.exceptions import PolarsError
 
-    left, right = (_comparable(reader.no_ids()[1]) for reader in (a, b))
+    left, right = (reader.no_ids()[1] for reader in (a, b))
     for name in columns:
         try:
             left.select(name).join(right.select(name), on=name)

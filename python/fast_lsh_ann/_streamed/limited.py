@@ -54,7 +54,7 @@ class LimitedJoin:
 
     def no_pairs(self) -> "pl.DataFrame":
         """Give a frame of no pairs, whose columns are those of `frames`."""
-        return self._chunked(self.tables, ChunkSize(), ChunkSize()).no_pairs()
+        return ChunkedJoin(self.tables, self._engine, ChunkSize(), ChunkSize()).no_pairs()
 
     def frames(self, progress: Progress) -> Generator["pl.DataFrame", None, None]:
         """Arrange the join, and give its pairs as they are asked for.
@@ -65,7 +65,14 @@ class LimitedJoin:
             As `arrange` raises them.
         """
         found = self._arrange()
-        join = self._chunked(found.tables, found.stays, found.passes)
+        join = ChunkedJoin(
+            found.tables,
+            self._engine,
+            found.stays,
+            found.passes,
+            mirrored=self._mirrored,
+            batch_rows=found.batch_rows,
+        )
         return _reported(join, progress)
 
     def plan(self) -> JoinPlan:
@@ -74,11 +81,6 @@ class LimitedJoin:
 
     def _arrange(self) -> Arrangement:
         return arrange(self.tables, self._cost, working_limit(self._limit))
-
-    def _chunked(
-        self, tables: JoinTables, stays: ChunkSize, passes: ChunkSize
-    ) -> ChunkedJoin:
-        return ChunkedJoin(tables, self._engine, stays, passes, mirrored=self._mirrored)
 
 
 def _reported(

@@ -1,18 +1,17 @@
 """What a caller asks of a search of two tables, checked, and the tables opened."""
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fast_lsh_ann._inputs import as_count, as_min_collisions
 from fast_lsh_ann._invalid import OnInvalid, as_skip
+from fast_lsh_ann._streamed.carried import as_names, carried_sides, refuse_clashes
 from fast_lsh_ann._tables.delta import Version, location
 from fast_lsh_ann._tables.embeddings import EmbeddingReader
 from fast_lsh_ann._tables.opening import open_source
 from fast_lsh_ann._tables.source import Source
-from fast_lsh_ann.errors import ColumnNotFoundError, InputTypeError, ParameterError
 from fast_lsh_ann.model import (
     BucketedRandomProjectionLSH,
     BucketedRandomProjectionLSHModel,
@@ -134,54 +133,3 @@ class NeighborRequest:
         if not named or given or location(self.queries) != location(self.base):
             return self.version_base
         return queries.version
-
-
-def as_names(columns: Any) -> list[str]:
-    """Give the names of columns; InputTypeError unless they are a sequence of str."""
-    if isinstance(columns, Sequence) and not isinstance(columns, (str, bytes)):
-        names = list(columns)
-        if all(isinstance(name, str) for name in names):
-            return names
-    raise InputTypeError(
-        f"columns must be a sequence of names, as ['country'], got "
-        f"{type(columns).__name__}"
-    )
-
-
-def carried_sides(
-    columns: Sequence[str], first: Source, second: Source
-) -> tuple[list[str], list[str]]:
-    """Tell which columns come from either of two tables.
-
-    Raises
-    ------
-    ColumnNotFoundError
-        If one comes from neither, naming the columns of both.
-    """
-    for column in columns:
-        if column not in first.columns and column not in second.columns:
-            raise ColumnNotFoundError(
-                f"no table has a column {column!r}: {first.name} has {first.columns}, "
-                f"{second.name} has {second.columns}"
-            )
-    return (
-        [column for column in columns if column in first.columns],
-        [column for column in columns if column in second.columns],
-    )
-
-
-def refuse_clashes(names: Sequence[str]) -> None:
-    """Refuse names of an output's columns that differ in case only, or not at all.
-
-    Raises
-    ------
-    ParameterError
-        Naming one.
-    """
-    counts = Counter(name.lower() for name in names)
-    twice = [name for name in names if counts[name.lower()] > 1]
-    if twice:
-        raise ParameterError(
-            f"the output would have two columns {twice[-1]!r}; leave that one out of "
-            f"columns, or rename it in its table"
-        )

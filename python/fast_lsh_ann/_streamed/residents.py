@@ -26,8 +26,9 @@ from fast_lsh_ann.results import Pairs
 
 # Pairs that are named, and handed on, at once.
 BLOCK_PAIRS = 65_536
-# Rows of keys that are joined together, and then told apart: a call takes about 20
-# microseconds, as long as a row of 100 groups of 3 needs for pairs in vain.
+# Rows of small keys that are joined together, and then told apart.  A table of 100,000
+# rows and 10,000 keys took 1.4 s key by key, 0.6 s by 256 rows, 0.9 s by 2,048; without
+# keys, 4.5 s.
 _TOGETHER_ROWS = 256
 # Pairs of rows that are joined, and their pairs collected, at once: 10 MB if all are
 # pairs; one that is larger leaves in blocks.
@@ -171,8 +172,10 @@ class _Group:
     ----------
     start, stop : int
         Its rows among the sorted ones.
-    first, end : int
-        Numbers of its keys.
+    first : int
+        Number of its first key.
+    mixed : bool
+        Whether its keys are several.
     index : core index or None
         Its rows, once they were prepared.
     """
@@ -180,12 +183,8 @@ class _Group:
     start: int
     stop: int
     first: int
-    end: int
+    mixed: bool
     index: "_core.Index | None" = None
-
-    @property
-    def mixed(self) -> bool:
-        return self.end - self.first > 1
 
 
 @dataclass(frozen=True)
@@ -250,7 +249,7 @@ class Grouped(Resident):
         first = np.array([group.first for group in self._groups], dtype=np.int64)
         starts = np.searchsorted(other.numbers, first).tolist()
         stops = [*starts[1:], len(order)]
-        for group, start, stop in zip(self._groups, starts, stops, strict=True):
+        for group, start, stop in zip(self._groups, starts, stops, strict=False):
             if start == stop:
                 continue
             for pairs in self._meet(group, reader, piece, other, slice(start, stop)):
@@ -321,15 +320,15 @@ class Grouped(Resident):
 
 
 def _groups(numbers: NDArray[np.int64]) -> Iterator[_Group]:
-    """Cut sorted keys, numbered from 0 without a gap, into groups."""
-    ends = np.cumsum(np.bincount(numbers)) if len(numbers) else numbers
-    start = first = 0
-    while first < len(ends):
+    """Cut rows, sorted by the numbers of their keys, into groups."""
+    ends = np.cumsum(np.bincount(numbers))
+    start = 0
+    while start < len(numbers):
+        first = int(numbers[start])
         end = int(np.searchsorted(ends, start + _TOGETHER_ROWS, side="right"))
-        end = max(end, first + 1)
-        stop = int(ends[end - 1])
-        yield _Group(start, stop, first, end)
-        start, first = stop, end
+        stop = int(ends[max(end - 1, first)])
+        yield _Group(start, stop, first, bool(numbers[stop - 1] != first))
+        start = stop
 
 
 def _equal(pairs: Pairs, left: _Sorted, right: _Sorted) -> Pairs:

@@ -1,13 +1,12 @@
 """Arrow streams written as Parquet files, Arrow IPC files and Arrow IPC streams."""
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from fast_lsh_ann import _core
-from fast_lsh_ann._arrow import BatchExport, SchemaExport, StreamExportable
+from fast_lsh_ann._arrow import ArrowBatch, BatchExport, SchemaExport, StreamExportable
 from fast_lsh_ann._tables.delta_write import GROUP_BYTES
-from fast_lsh_ann._tables.incoming import Incoming
 from fast_lsh_ann._threads import call_in_thread
 from fast_lsh_ann.errors import MissingDependencyError, TableError
 
@@ -40,13 +39,17 @@ def _import_arrow() -> None:
 
 
 def pieces_of(
-    incoming: Incoming, metadata: Mapping[str, str]
+    schema: "_core.ArrowSchema",
+    batches: Iterable[ArrowBatch],
+    metadata: Mapping[str, str],
 ) -> tuple["_core.ArrowSchema", Generator["_core.ArrowArray", None, None]]:
     """Cut what is to be written into pieces of types that every reader knows.
 
     Parameters
     ----------
-    incoming : Incoming
+    schema : capsule
+        Schema of every batch.
+    batches : iterable of record batches
     metadata : mapping
         Goes into the schema.
 
@@ -57,26 +60,25 @@ def pieces_of(
     """
     import pyarrow as pa
 
-    schema = _plain_schema(pa.schema(SchemaExport(incoming.schema)))
-    schema = schema.with_metadata(dict(metadata) or None)
-    return schema.__arrow_c_schema__(), _pieces(incoming, schema)
+    plain = _plain_schema(pa.schema(SchemaExport(schema)))
+    plain = plain.with_metadata(dict(metadata) or None)
+    return plain.__arrow_c_schema__(), _pieces(batches, plain)
 
 
 def _pieces(
-    incoming: Incoming, schema: "pa.Schema"
+    batches: Iterable[ArrowBatch], schema: "pa.Schema"
 ) -> Generator["_core.ArrowArray", None, None]:
     import pyarrow as pa
 
-    with closing(incoming.batches) as batches:
-        for batch in batches:
+    for batch in batches:
+        with _arrow_errors():
+            whole = pa.record_batch(BatchExport(batch))
+        row_bytes = max(1, whole.nbytes // max(1, whole.num_rows))
+        most = min(_GROUP_ROWS, max(1, GROUP_BYTES // row_bytes))
+        for start in range(0, whole.num_rows, most):
             with _arrow_errors():
-                whole = pa.record_batch(BatchExport(batch))
-            row_bytes = max(1, whole.nbytes // max(1, whole.num_rows))
-            most = min(_GROUP_ROWS, max(1, GROUP_BYTES // row_bytes))
-            for start in range(0, whole.num_rows, most):
-                with _arrow_errors():
-                    piece = whole.slice(start, most).cast(schema)
-                yield piece.__arrow_c_array__()[1]
+                piece = whole.slice(start, most).cast(schema)
+            yield piece.__arrow_c_array__()[1]
 
 
 def write_stream(kind: str, stream: StreamExportable, file: IO[bytes]) -> None:

@@ -82,6 +82,7 @@ class Output:
     mode: Mode = "error"
     job_id: str | None = None
     storage_options: Mapping[str, str] | None = None
+    # When the call began, for its report.
     started: float = field(default_factory=time.perf_counter, compare=False)
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from fast_lsh_ann._arrow import (
 )
 from fast_lsh_ann._streamed.frames import Frames
 from fast_lsh_ann._threads import call_in_thread, prefetch
+from fast_lsh_ann.errors import InputTypeError, ParameterError, TableError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,18 +39,27 @@ class Incoming:
         Schema of every batch.
     batches : generator of record batches
         Maybe none.
+
+    Raises
+    ------
+    ArrowError
+        If the stream cannot be opened.
+    InputTypeError, ParameterError
+        If it has no named columns, or two of one name.
     """
 
     def __init__(self, table: StreamExportable) -> None:
         if isinstance(table, Frames):
-            first = next(table)
+            frames = table.given_away()
+            first = next(frames)
             self.schema = frame_batch(first.clear())[0]
-            self.batches = _own_batches(first, table)
+            self.batches = _own_batches(first, frames)
         else:
             reader, self.schema = call_in_thread(
                 lambda: _core.stream_open(table.__arrow_c_stream__())
             )
             self.batches = _read_ahead(reader)
+        _check_columns(self.schema)
 
     def __enter__(self) -> Self:
         return self
@@ -82,10 +92,23 @@ class Incoming:
             yield self.no_rows
 
 
+def _check_columns(schema: "_core.ArrowSchema") -> None:
+    fields = _core.schema_fields(schema)
+    if fields is None:
+        raise InputTypeError("the table to be written is a single Arrow column; name it")
+    names = [name for name, _ in fields]
+    for name in names:
+        if names.count(name) > 1:
+            raise ParameterError(
+                f"the table to be written has {names.count(name)} columns {name!r}; "
+                f"rename them"
+            )
+
+
 def _own_batches(
-    first: "pl.DataFrame", others: Frames
+    first: "pl.DataFrame", others: Generator["pl.DataFrame", None, None]
 ) -> Generator[ArrowBatch, None, None]:
-    with others:
+    with closing(others):
         for frame in chain([first], others):
             yield frame_batch(frame.rechunk())
 
@@ -106,10 +129,15 @@ def _batches(reader: "_core.StreamReader") -> Iterator[ArrowBatch]:
 def _delta_frame(stream: StreamExportable) -> "pl.DataFrame":
     """Take a stream as a frame of the types that Delta tables have."""
     import polars as pl
+    from polars.exceptions import PanicException, PolarsError
 
-    frame = pl.DataFrame(stream)
-    types = [(name, _delta_type(dtype)) for name, dtype in frame.schema.items()]
-    return frame.cast(pl.Schema(types)).rechunk()
+    try:
+        frame = pl.DataFrame(stream)
+        types = [(name, _delta_type(dtype)) for name, dtype in frame.schema.items()]
+        return frame.cast(pl.Schema(types)).rechunk()
+    except (PolarsError, PanicException, ValueError) as error:
+        text = (str(error).splitlines() or [""])[0]
+        raise TableError(f"the table does not fit a Delta table: {text}") from error
 
 
 def _delta_type(dtype: Any) -> Any:
