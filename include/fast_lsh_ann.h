@@ -378,7 +378,9 @@ FLA_API FLA_CHECKED fla_status fla_knn_create(fla_context *context, const fla_ca
                                               fla_knn **out, fla_error *err);
 
 /*
- * Search one block.  After any failure the knn can only be freed.
+ * Search one block.  After any failure the knn can only be freed.  Blocks of 65,536 rows
+ * cost about as much as all rows at once; with 2,048 queries and more the first one
+ * should have 16,384 rows at least, from which is seen whether their short forms pay.
  *
  * Returns FLA_OK, FLA_ERR_SHAPE, FLA_ERR_NONFINITE or FLA_ERR_RANGE (err->argument is
  * "rows"), FLA_ERR_MEMORY, FLA_ERR_CANCELLED.
@@ -398,6 +400,35 @@ FLA_API FLA_CHECKED fla_status fla_knn_finish(fla_knn *knn, const fla_call *call
                                               double *distances, int64_t *counts,
                                               fla_error *err);
 FLA_API void fla_knn_free(fla_knn *knn); /* NULL is fine */
+
+/* Bytes of a pushed search, besides those of its queries and rows themselves. */
+typedef struct fla_knn_memory {
+    size_t struct_size; /* set by the caller: sizeof(fla_knn_memory) */
+    uint64_t held;      /* at most, from the first push to fla_knn_free */
+    uint64_t passing;   /* at most besides, while a block is pushed */
+} fla_knn_memory;
+
+/*
+ * What a search would take, so that a caller can choose how many queries stay and how
+ * many rows come at a time.
+ *
+ * model, options  as for fla_knn_create.
+ * n_queries, dim  of the queries.
+ * n_rows          of the largest block.
+ *
+ * Held are about 24 bytes a neighbor, 500 a query, 1.4 a coordinate of it and 8 a hash
+ * function; 6 MiB and 4 bytes for each coordinate of a block of queries a thread; and of
+ * the rows 1.4 bytes a coordinate, as far as their codes take 16 MiB.  Where a model may
+ * be searched by buckets, 20 bytes a row and hash table pass, and 8 a hash function.
+ *
+ * Returns FLA_OK, or FLA_ERR_ARGUMENT as fla_knn_create does.
+ */
+FLA_API FLA_CHECKED fla_status fla_knn_measure(const fla_context *context,
+                                               const fla_model *model, size_t n_queries,
+                                               size_t dim, size_t k,
+                                               const fla_search_options *options,
+                                               size_t n_rows, fla_knn_memory *out,
+                                               fla_error *err);
 
 /* ---- neighbors within a radius -------------------------------------------------- */
 

@@ -94,6 +94,7 @@ static PyMethodDef methods[] = {
     {"sketch_inner", ext_sketch_inner, METH_VARARGS, NULL},
     {"rows_neighbors", ext_rows_neighbors, METH_VARARGS, NULL},
     {"knn_new", ext_knn_new, METH_VARARGS, NULL},
+    {"knn_memory", ext_knn_memory, METH_VARARGS, NULL},
     {"knn_push", ext_knn_push, METH_VARARGS, NULL},
     {"knn_finish", ext_knn_finish, METH_VARARGS, NULL},
     {"stream_open", ext_stream_open, METH_O, NULL},

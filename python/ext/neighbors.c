@@ -305,3 +305,31 @@ PyObject *ext_knn_finish(PyObject *module, PyObject *args)
     release_outputs(&out);
     return result;
 }
+
+PyObject *ext_knn_memory(PyObject *module, PyObject *args)
+{
+    PyObject *model_object;
+    const fla_model *model;
+    unsigned long long n_queries, dim, k, min_collisions, n_rows;
+    int plan;
+    fla_knn_memory memory = {.struct_size = sizeof memory};
+    fla_search_options options;
+    fla_error err;
+    if (!PyArg_ParseTuple(args, "OKKKKiK:knn_memory", &model_object, &n_queries, &dim, &k,
+                          &min_collisions, &plan, &n_rows) ||
+        ext_model(model_object, &model) < 0)
+        return NULL;
+    const fla_context *context = ext_context(module);
+    if (context == NULL)
+        return NULL;
+    fla_search_options_init(&options);
+    options.min_collisions = min_collisions;
+    options.plan = (fla_plan)plan;
+    const fla_status status =
+        fla_knn_measure(context, model, (size_t)n_queries, (size_t)dim, (size_t)k,
+                        &options, (size_t)n_rows, &memory, &err);
+    if (status != FLA_OK)
+        return ext_raise(module, status, &err, NULL);
+    return Py_BuildValue("KK", (unsigned long long)memory.held,
+                         (unsigned long long)memory.passing);
+}

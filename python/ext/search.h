@@ -29,6 +29,7 @@ PyObject *ext_index_measure(PyObject *module, PyObject *capsule);
 PyObject *ext_index_explain(PyObject *module, PyObject *args);
 PyObject *ext_rows_neighbors(PyObject *module, PyObject *args);
 PyObject *ext_knn_new(PyObject *module, PyObject *args);
+PyObject *ext_knn_memory(PyObject *module, PyObject *args);
 PyObject *ext_knn_push(PyObject *module, PyObject *args);
 PyObject *ext_knn_finish(PyObject *module, PyObject *args);
 PyObject *ext_index_pairs(PyObject *module, PyObject *args);

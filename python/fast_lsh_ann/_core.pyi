@@ -172,6 +172,19 @@ def knn_push(
     knn: Knn, rows: Any, first_row: int, progress: Progress, name: str, /
 ) -> None: ...
 
+# fla_knn_measure: at most how many bytes such a search holds besides its queries, and how
+# many more pass, besides the rows, while a block of n_rows is pushed.
+def knn_memory(
+    model: Model | None,
+    n_queries: int,
+    dim: int,
+    k: int,
+    min_collisions: int,
+    plan: int,
+    n_rows: int,
+    /,
+) -> tuple[int, int]: ...
+
 # width: columns of indices and distances, at least min(k, rows pushed)
 def knn_finish(
     knn: Knn,

@@ -1,6 +1,6 @@
 """Joins of rows by a model: its methods that take two sides."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -17,14 +17,21 @@ from fast_lsh_ann._parameters import HasParameters
 from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._search import JoinTerms, join_by_sketch, join_rows
 
+if TYPE_CHECKING:
+    from fast_lsh_ann._core import Model
+
 
 class ModelJoins(HasParameters):
     """What a model does with two sides."""
 
     __slots__ = ()
 
-    _core: "_core.Model"
     _dim: int
+
+    if TYPE_CHECKING:
+
+        @property
+        def _core(self) -> Model: ...
 
     def _sides(
         self, vectors_a: ArrayLike, vectors_b: ArrayLike

@@ -383,6 +383,7 @@ class LSHIndex:
         self_pairs: Literal["all", "upper"] = "all",
         strict: bool = False,
         chunk_size: int = 1_000_000,
+        plan: Plan = "auto",
         progress: Progress = False,
     ) -> Iterator[Pairs]:
         """Give the pairs of :meth:`similarity_join` in order, so many at a time.
@@ -417,7 +418,9 @@ class LSHIndex:
         4 4.0
         4 2.0
         """
-        terms = self._terms(other, threshold, exact, min_collisions, strict, self_pairs)
+        terms = self._terms(
+            other, threshold, exact, min_collisions, strict, self_pairs, plan
+        )
         size = as_count(chunk_size, "chunk_size", 1)
         if other is None or other is self:
             right = None
@@ -455,7 +458,7 @@ class LSHIndex:
         min_collisions: int,
         strict: bool,
         self_pairs: str,
-        plan: str = "dense",
+        plan: str,
     ) -> JoinTerms:
         """Check what a join is asked, but for its sides."""
         tables = self._model.num_hash_tables

@@ -1,7 +1,8 @@
 """The estimator and its model: Spark ML's BucketedRandomProjectionLSH on arrays."""
 
+import math
 import os
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +24,9 @@ from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._search import search_rows
 from fast_lsh_ann.errors import ParameterError
 from fast_lsh_ann.index import LSHIndex
+
+if TYPE_CHECKING:
+    from fast_lsh_ann._core import Model
 
 __all__ = ["BucketedRandomProjectionLSH", "BucketedRandomProjectionLSHModel"]
 
@@ -123,10 +127,11 @@ class BucketedRandomProjectionLSH:
             num_hashes_per_table, "num_hashes_per_table", 1, _MOST_VALUES
         )
         self._projection = projection
-        self._draw(1)  # a model of one dimension costs nothing and checks everything
+        self._scheme()
+        self._check(1)
 
-    def _draw(self, dim: int) -> "_core.Model":
-        """Check what is yet to be checked and draw the hash functions."""
+    def _scheme(self) -> tuple[int, int]:
+        """Give the numbers of profile and projection, which are checked."""
         profile = as_choice(self._spark_profile, "spark_profile", _PROFILES)
         projection = as_choice(self._projection, "projection", _PROJECTIONS)
         if projection != 0 and profile != 0:
@@ -134,6 +139,19 @@ class BucketedRandomProjectionLSH:
                 f"spark_profile={self._spark_profile!r} is about Spark's unit vectors; "
                 f"projection={self._projection!r} has none: leave spark_profile out"
             )
+        return profile, projection
+
+    def _check(self, dim: int) -> None:
+        """Raise what drawing raises, although drawing itself is left for later."""
+        length = self._bucket_length
+        values = self._num_hash_tables * self._num_hashes_per_table * dim
+        fits = 0 < length < math.inf and 1 / length < math.inf
+        if not fits or values > _MOST_VALUES:
+            self._draw(dim)  # it knows what to say
+
+    def _draw(self, dim: int) -> "Model":
+        """Draw the hash functions."""
+        profile, projection = self._scheme()
         return _core.model_new(
             self._bucket_length,
             self._num_hash_tables,
@@ -221,21 +239,18 @@ class BucketedRandomProjectionLSH:
             If `dim` is not a whole number of at least 1, or num_hash_tables x
             num_hashes_per_table x dim passes 2**26.
         """
-        return BucketedRandomProjectionLSHModel(
-            self._bucket_length,
-            self._num_hash_tables,
-            self._seed,
-            dim,
-            **self._options(),
-        )
+        model = BucketedRandomProjectionLSHModel.__new__(BucketedRandomProjectionLSHModel)
+        model._begin(self, dim)
+        return model
 
 
 class BucketedRandomProjectionLSHModel(ModelJoins):
     """Hash functions: what gives vectors their buckets and decides who is a candidate.
 
-    A model holds no data and never changes; any number of threads may use one.  It
-    pickles to its parameters alone, one loaded from Spark with its vectors.  It answers
-    for any vectors of its dimension, not only those passed to ``fit``.
+    A model holds no data and never changes; any number of threads may use one.  Its hash
+    functions are drawn when they are first needed.  It pickles to its parameters alone,
+    one loaded from Spark with its vectors.  It answers for any vectors of its dimension,
+    not only those passed to ``fit``.
 
     Parameters
     ----------
@@ -252,7 +267,7 @@ class BucketedRandomProjectionLSHModel(ModelJoins):
         If it is a pickle of fast-lsh-ann 0.1.1 that makes the model.
     """
 
-    __slots__ = ("_core", "_dim", "_drawn", "_functions", "_lsh")
+    __slots__ = ("_dim", "_drawn", "_functions", "_lsh", "_made")
 
     def __init__(
         self,
@@ -267,8 +282,7 @@ class BucketedRandomProjectionLSHModel(ModelJoins):
     ) -> None:
         if called_by_unpickler():
             raise old_pickle_error(bucket_length, num_hash_tables, seed, dim)
-        self._dim = as_count(dim, "dim", 1, _MOST_VALUES)
-        self._lsh = BucketedRandomProjectionLSH(
+        lsh = BucketedRandomProjectionLSH(
             bucket_length,
             num_hash_tables,
             seed,
@@ -276,9 +290,26 @@ class BucketedRandomProjectionLSHModel(ModelJoins):
             num_hashes_per_table=num_hashes_per_table,
             projection=projection,
         )
-        self._core = self._lsh._draw(self._dim)
-        self._drawn = True
+        self._begin(lsh, dim)
+
+    def _begin(
+        self, lsh: BucketedRandomProjectionLSH, dim: int, given: "Model | None" = None
+    ) -> None:
+        """Take an estimator's parameters, and hash functions unless they are drawn."""
+        self._dim = as_count(dim, "dim", 1, _MOST_VALUES)
+        self._lsh = lsh
+        lsh._check(self._dim)
+        self._made = given
+        self._drawn = given is None
         self._functions: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+
+    @property
+    def _core(self) -> "Model":
+        """The hash functions in C; two threads may draw them, and one keeps its own."""
+        made = self._made
+        if made is None:
+            self._made = made = self._lsh._draw(self._dim)
+        return made
 
     @classmethod
     def from_spark(
@@ -596,9 +627,10 @@ def _restore(
     options: dict[str, Any] | None = None,
 ) -> BucketedRandomProjectionLSHModel:
     """Rebuild a pickled model; options are the parameters that are not the default."""
-    return BucketedRandomProjectionLSHModel(
-        bucket_length, num_hash_tables, seed, dim, **(options or {})
+    lsh = BucketedRandomProjectionLSH(
+        bucket_length, num_hash_tables, seed, **(options or {})
     )
+    return lsh.create_model(dim)
 
 
 _restore.__module__ = "fast_lsh_ann"  # pickles name it there, in fewer bytes
@@ -609,9 +641,7 @@ def _restore_given(
 ) -> BucketedRandomProjectionLSHModel:
     """Make a model of given vectors, [num_hash_tables, dim]."""
     model = BucketedRandomProjectionLSHModel.__new__(BucketedRandomProjectionLSHModel)
-    model._lsh = BucketedRandomProjectionLSH(bucket_length, len(vectors))
-    model._dim = vectors.shape[1]
-    model._core = _core.model_given(model.bucket_length, len(vectors), vectors)
-    model._drawn = False
-    model._functions = None
+    lsh = BucketedRandomProjectionLSH(bucket_length, len(vectors))
+    given = _core.model_given(lsh.bucket_length, len(vectors), vectors)
+    model._begin(lsh, vectors.shape[1], given)
     return model

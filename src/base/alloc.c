@@ -124,3 +124,10 @@ void fla_free(void *block)
 #endif
     free(block);
 }
+
+double fla_alloc_takes(double bytes)
+{
+    /* The alignment rounds up, and the allocator's own words keep the next block from
+       beginning where this one ends. */
+    return bytes + (bytes >= LARGE ? HUGE_PAGE : 2 * FLA_ALIGNMENT);
+}

@@ -38,6 +38,9 @@ void *fla_regrow(void *block, size_t old_count, size_t new_count, size_t size);
 
 void fla_free(void *block); /* NULL is fine */
 
+/* At most what a block of so many bytes takes of the machine's memory. */
+double fla_alloc_takes(double bytes);
+
 #ifdef FLA_TEST_ALLOC
 /*
  * Test builds only: after budget more allocations every one fails (persistent) or exactly

@@ -397,20 +397,21 @@ static fla_status prepare_rows(fla_base *base, fla_context *context, fla_run *ru
     return status;
 }
 
-/* Quantizers for rows like these, and room for their codes. */
-static fla_status fit(fla_base *base, const fla_kernels *kernels, bool reused)
+/* Quantizers for rows like these, and room for the codes of those at hand. */
+static fla_status fit(fla_base *base, const fla_kernels *kernels, const fla_matrix *like,
+                      bool reused)
 {
-    fla_status status = fla_quantizer_fit(&base->quantizer, &base->rows);
+    fla_status status = fla_quantizer_fit(&base->quantizer, like);
     if (status == FLA_OK && reused)
-        status =
-            fla_prefix_fit(&base->prefix, kernels, &base->rows, base->quantizer.centre);
+        status = fla_prefix_fit(&base->prefix, kernels, like, base->quantizer.centre);
     if (status == FLA_OK && (reused || base->capacity < base->tiles) && !make_codes(base))
         status = FLA_ERR_MEMORY;
     return status;
 }
 
 fla_status fla_base_prepare(fla_base *base, fla_context *context, fla_run *run,
-                            const fla_matrix *rows, uint64_t units, bool reused)
+                            const fla_matrix *rows, const fla_matrix *like,
+                            uint64_t units, bool reused)
 {
     bool new_fit = base->quantizer.centre == NULL;
     fla_status status = FLA_OK;
@@ -423,7 +424,7 @@ fla_status fla_base_prepare(fla_base *base, fla_context *context, fla_run *run,
     const uint64_t done = run->done;
     for (;; new_fit = true) {
         if (new_fit && base->coded)
-            status = fit(base, context->kernels, reused);
+            status = fit(base, context->kernels, like, reused);
         if (status == FLA_OK)
             status = prepare_rows(base, context, run, units);
         if (status != FLA_OK || new_fit ||

@@ -59,6 +59,7 @@ bool fla_base_can_code(size_t dim);
  * of earlier rows as long as that fits them, else it is fitted anew.  After a failure the
  * base can only be cleared.
  *
+ * like    what a new fit is for: rows, or with them others that will come.
  * run     its done grows by rows->rows times units.
  * reused  the rows will be searched so much that short forms repay being made.
  *
@@ -66,7 +67,8 @@ bool fla_base_can_code(size_t dim);
  * FLA_ERR_MEMORY or FLA_ERR_CANCELLED.
  */
 fla_status fla_base_prepare(fla_base *base, fla_context *context, fla_run *run,
-                            const fla_matrix *rows, uint64_t units, bool reused);
+                            const fla_matrix *rows, const fla_matrix *like,
+                            uint64_t units, bool reused);
 
 static inline bool fla_base_has_prefix(const fla_base *base)
 {

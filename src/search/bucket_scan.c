@@ -16,10 +16,8 @@
 #include "search/sketch.h"
 
 enum {
-    STRIP = 64, /* queries the float32 filter takes at once */
-    /* Packing a row costs about as much as fetching it for 8 queries.
-     */
-    TILE_QUERIES = 8,
+    STRIP = 64,               /* queries the float32 filter takes at once */
+    TILE_QUERIES = 2,         /* one fetches a row about as fast as it is packed */
     TILE_ROWS = FLA_TILE / 2, /* fewer leave most lanes empty */
     GATHER_ROWS = 1024,       /* candidates between two looks at the stop flag */
 };

@@ -10,27 +10,14 @@
 #include "search/options.h"
 #include "search/plan.h"
 
-/* Sort the rows by bucket where the model selects so little that this pays. */
-static fla_status prepare_runs(fla_index *index, fla_context *context, fla_run *run)
-{
-    fla_base *base = &index->base;
-    double share;
-    if (base->model == NULL || !fla_runs_can_hold(base->rows.rows))
-        return FLA_OK;
-    const fla_status status =
-        fla_plan_share(context->kernels, base->model, &base->rows, &share);
-    if (status != FLA_OK || !fla_plan_is_selective(base, share))
-        return status;
-    return fla_runs_build(&base->runs, context, run, base->model, &base->rows);
-}
-
 static fla_status prepare(fla_index *index, fla_context *context, const fla_call *call,
                           const fla_matrix *rows, fla_error *err)
 {
     fla_run run = fla_run_begin(call, rows->rows);
-    fla_status status = fla_base_prepare(&index->base, context, &run, rows, 1, true);
+    fla_status status =
+        fla_base_prepare(&index->base, context, &run, rows, rows, 1, true);
     if (status == FLA_OK)
-        status = prepare_runs(index, context, &run);
+        status = fla_plan_runs(&index->base, context, &run);
     if (status == FLA_ERR_CANCELLED)
         return fla_fail(err, status, "preparing rows was cancelled");
     if (status == FLA_ERR_NONFINITE || status == FLA_ERR_RANGE)

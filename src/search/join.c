@@ -6,12 +6,17 @@
  * group and keeps its pairs, of bounded number, in order.  Tasks run in waves of several
  * per thread; then the calling thread hands their pairs on, group by group.
  *
+ * Where that is the plan a group's rows meet those that share a bucket with them instead
+ * (bucket_scan.c), of all right rows at once, and the task orders what it found.
+ *
  * A task that finds more pairs than it may keep gives up, and the wave counts up to the
  * group before; what follows is cut anew into smaller groups.  At last groups and ranges
- * are so small that no task can find too many.  Groups grow again when pairs get rare.
+ * are so small that no task can find too many, and scan.  Groups grow again when pairs
+ * get rare.
  */
+#include "search/join.h"
+
 #include <math.h>
-#include <stdatomic.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -20,233 +25,25 @@
 #include "lsh/model.h"
 #include "search/index.h"
 #include "search/options.h"
-#include "search/scan.h"
+#include "search/plan.h"
 
 enum {
-    MAX_GROUP = 256,       /* left rows that share the reading of a right tile */
-    MIN_GROUP = 16,        /* fewer where tasks are cut so that none finds too many */
-    SHRINK = 4,            /* how many times smaller the next size of a group is */
-    TASKS_PER_THREAD = 16, /* of a wave: evens out their lengths */
-    TASK_PAIRS = 1 << 16,  /* a task keeps, at most: 1.5 MiB */
-    FIRST_PAIRS = 1 << 8,  /* a buffer begins with */
+    MIN_GROUP = 16,             /* left rows; fewer where no task may find too many */
+    SHRINK = 4,                 /* how many times smaller the next size of a group is */
+    TASKS_PER_THREAD = 16,      /* of a wave: evens out their lengths */
     RANGE_ROWS = 16 * FLA_TILE, /* least rows of a range */
 };
-
-/* Pairs in memory that grows. */
-typedef struct pair_buffer {
-    fla_pair *pairs;
-    size_t n, capacity;
-} pair_buffer;
-
-/* What a task has found, by (left, right). */
-typedef struct join_task {
-    pair_buffer sorted;
-    size_t starts[MAX_GROUP + 1]; /* where each left row's pairs start */
-} join_task;
-
-typedef struct join_worker {
-    fla_scan scan;
-    pair_buffer found; /* by the task at hand, as they come */
-} join_worker;
-
-/* How a wave cuts the work. */
-typedef struct join_wave {
-    size_t first;         /* left row it begins with */
-    size_t group, groups; /* left rows of a group, and groups */
-    size_t row, end_row;  /* right rows it begins with, and ends before */
-    size_t range_rows, ranges;
-} join_wave;
-
-/* Which pair of a wave is handed on next. */
-typedef struct join_cursor {
-    size_t group, left, range, pair;
-} join_cursor;
-
-struct fla_join {
-    fla_context *context;
-    const fla_model *model; /* NULL: exact */
-    fla_search_options options;
-    double threshold;
-    fla_base own;          /* prepared rows, unless an index has them */
-    const fla_base *right; /* own or an index's */
-    unsigned threads;
-    join_worker *workers; /* [threads] */
-    size_t most_tasks;    /* of a wave */
-    join_task *tasks;     /* [most_tasks] */
-    fla_matrix left;      /* what is being joined */
-    size_t group;         /* the next wave's; 0: so small that no task finds too many */
-    join_wave wave;       /* no groups: none is at hand */
-    _Atomic size_t whole; /* its groups before the first that found too many pairs */
-    join_cursor cursor;
-    bool opened; /* with an index on the left: its pairs are pulled */
-    bool failed;
-};
-
-/* ---- buffers ------------------------------------------------------------------- */
-
-static bool reserve(pair_buffer *buffer, size_t wanted)
-{
-    size_t grown = buffer->capacity == 0 ? FIRST_PAIRS : buffer->capacity;
-    if (wanted <= buffer->capacity)
-        return true;
-    while (grown < wanted)
-        grown *= 2;
-    fla_pair *room = fla_regrow(buffer->pairs, buffer->n, grown, sizeof *room);
-    if (room == NULL)
-        return false;
-    buffer->pairs = room;
-    buffer->capacity = grown;
-    return true;
-}
-
-/* A counting sort by left row; each left row's pairs are in right order already. */
-static bool sort_pairs(const pair_buffer *found, join_task *task, int64_t first_left,
-                       size_t group)
-{
-    size_t *starts = task->starts;
-    size_t next[MAX_GROUP];
-    task->sorted.n = 0;
-    if (!reserve(&task->sorted, found->n))
-        return false;
-    task->sorted.n = found->n;
-    for (size_t g = 0; g <= group; g++)
-        starts[g] = 0;
-    for (size_t i = 0; i < found->n; i++)
-        starts[found->pairs[i].left - first_left + 1]++;
-    for (size_t g = 0; g < group; g++) {
-        starts[g + 1] += starts[g];
-        next[g] = starts[g];
-    }
-    for (size_t i = 0; i < found->n; i++)
-        task->sorted.pairs[next[found->pairs[i].left - first_left]++] = found->pairs[i];
-    return true;
-}
-
-/* ---- one task ------------------------------------------------------------------ */
-
-static size_t group_rows(const fla_join *join, size_t g)
-{
-    const join_wave *wave = &join->wave;
-    return fla_size_min(join->left.rows - (wave->first + g * wave->group), wave->group);
-}
-
-typedef struct join_visit {
-    const fla_join *join;
-    pair_buffer *found;
-    bool too_many;
-} join_visit;
-
-static fla_status keep_pairs(fla_scan *scan, size_t query, size_t n, const int64_t *rows,
-                             const double *distances)
-{
-    join_visit *visit = scan->arg;
-    pair_buffer *found = visit->found;
-    const int64_t left = scan->queries->rows.first_row + (int64_t)query;
-    for (size_t i = 0; i < n; i++) {
-        if (visit->join->options.strict && !(distances[i] < visit->join->threshold))
-            continue;
-        if (found->n == TASK_PAIRS) {
-            visit->too_many = true;
-            return FLA_ERR_SINK; /* ends the task, not the join */
-        }
-        if (!reserve(found, found->n + 1))
-            return FLA_ERR_MEMORY;
-        found->pairs[found->n++] = (fla_pair){left, rows[i], distances[i]};
-    }
-    return FLA_OK;
-}
-
-/* The first right row, a multiple of 64, that can be above a left row's number. */
-static size_t first_above(const fla_join *join, int64_t left)
-{
-    if (!join->options.upper || left < join->right->rows.first_row)
-        return 0;
-    const uint64_t skip = (uint64_t)left - (uint64_t)join->right->rows.first_row;
-    return skip >= join->right->rows.rows ? join->right->rows.rows
-                                          : (size_t)(skip - skip % FLA_TILE);
-}
-
-static fla_status scan_group(fla_join *join, const fla_queries *queries, size_t range,
-                             join_visit *visit, fla_job *job, unsigned worker)
-{
-    const join_wave *wave = &join->wave;
-    fla_scan *scan = &join->workers[worker].scan;
-    const size_t start = wave->row + range * wave->range_rows;
-    const size_t end = start + fla_size_min(wave->end_row - start, wave->range_rows);
-    const size_t above = first_above(join, queries->rows.first_row);
-    const size_t first = above < start ? start : fla_size_min(above, end);
-    fla_job_advance(job, (uint64_t)(first - start) * queries->n);
-    if (first == end)
-        return FLA_OK;
-    fla_scan_begin(scan, join->right, queries, 0, queries->n);
-    for (size_t q = 0; q < queries->n; q++)
-        fla_scan_set_radius(scan, q, join->threshold);
-    scan->min_collisions = join->options.min_collisions;
-    scan->upper = join->options.upper;
-    scan->visit = keep_pairs;
-    scan->arg = visit;
-    const fla_status status = fla_scan_rows(scan, first, end - first, job, worker);
-    return visit->too_many ? FLA_OK : status;
-}
-
-/* Check, bucket and code a group of left rows. */
-static fla_status prepare_left(const fla_join *join, fla_queries *queries,
-                               const fla_matrix *left, fla_scan *scan)
-{
-    if (!fla_queries_init(queries, join->model, left) ||
-        (join->right->coded && !fla_queries_reserve(queries, join->right)))
-        return FLA_ERR_MEMORY;
-    const fla_status status =
-        fla_queries_fill(queries, fla_tile_hasher(&scan->tile), 0, queries->n);
-    if (status == FLA_OK && join->right->coded)
-        fla_scan_encode(scan, queries, join->right, 0, queries->n);
-    return status;
-}
-
-static void note_too_many(fla_join *join, size_t g)
-{
-    size_t whole = atomic_load(&join->whole);
-    while (g < whole && !atomic_compare_exchange_weak(&join->whole, &whole, g))
-        continue;
-}
-
-static void wave_task(fla_job *job, void *arg, size_t number, unsigned worker)
-{
-    fla_join *join = arg;
-    const join_wave *wave = &join->wave;
-    join_worker *mine = &join->workers[worker];
-    join_task *task = &join->tasks[number];
-    const size_t g = number / wave->ranges;
-    if (g >= atomic_load(&join->whole))
-        return;
-    const fla_matrix left =
-        fla_rows_slice(&join->left, wave->first + g * wave->group, group_rows(join, g));
-    join_visit visit = {join, &mine->found, false};
-    fla_queries queries;
-    mine->found.n = 0;
-    fla_status status = prepare_left(join, &queries, &left, &mine->scan);
-    if (status == FLA_OK)
-        status = scan_group(join, &queries, number % wave->ranges, &visit, job, worker);
-    if (visit.too_many)
-        note_too_many(join, g);
-    else if (status == FLA_OK &&
-             !sort_pairs(&mine->found, task, left.first_row, left.rows))
-        status = FLA_ERR_MEMORY;
-    if (status != FLA_OK)
-        fla_job_fail(job, status);
-    fla_queries_clear(&queries);
-}
 
 /* ---- waves --------------------------------------------------------------------- */
 
 static size_t largest_group(const fla_join *join)
 {
     const size_t even = fla_size_parts(join->left.rows, join->most_tasks);
-    return even < MIN_GROUP ? MIN_GROUP : fla_size_min(even, MAX_GROUP);
+    return even < MIN_GROUP ? MIN_GROUP : fla_size_min(even, FLA_JOIN_GROUP);
 }
 
 /* Cut n right rows from wave->row on into up to most ranges of at least some rows. */
-static void cut_ranges(join_wave *wave, size_t n, size_t most, size_t least)
+static void cut_ranges(fla_join_wave *wave, size_t n, size_t most, size_t least)
 {
     const size_t even = fla_size_parts(fla_size_parts(n, most), FLA_TILE) * FLA_TILE;
     wave->range_rows = even < least ? least : even;
@@ -257,51 +54,54 @@ static void cut_ranges(join_wave *wave, size_t n, size_t most, size_t least)
 /* Groups of left rows against all right rows: the fewer groups, the more ranges. */
 static void plan_wave(fla_join *join)
 {
-    join_wave *wave = &join->wave;
+    fla_join_wave *wave = &join->wave;
     const size_t groups = fla_size_parts(join->left.rows - wave->first, join->group);
     wave->group = join->group;
     wave->groups = fla_size_min(groups, join->most_tasks);
-    cut_ranges(wave, join->right->rows.rows, join->most_tasks / wave->groups, RANGE_ROWS);
+    wave->buckets = join->runs != NULL;
+    cut_ranges(wave, join->right->rows.rows,
+               wave->buckets ? 1 : join->most_tasks / wave->groups, RANGE_ROWS);
 }
 
 /*
- * Tasks of at most TASK_PAIRS row pairs: one group against all right rows, or if even a
- * single left row has too many of those, that row against some of them.
+ * Tasks of at most FLA_JOIN_PAIRS row pairs: one group against all right rows, or if even
+ * a single left row has too many of those, that row against some of them.
  */
 static void plan_small_tasks(fla_join *join)
 {
-    join_wave *wave = &join->wave;
+    fla_join_wave *wave = &join->wave;
     const size_t rows = join->right->rows.rows - wave->row;
     size_t group = wave->row > 0 ? 1 : MIN_GROUP;
-    while (group > 1 && fla_size_parts(rows, TASK_PAIRS / group) > join->most_tasks)
+    while (group > 1 && fla_size_parts(rows, FLA_JOIN_PAIRS / group) > join->most_tasks)
         group /= 2;
-    const size_t most_rows = TASK_PAIRS / group; /* of a range: a multiple of 64 */
+    const size_t most_rows = FLA_JOIN_PAIRS / group; /* of a range: a multiple of 64 */
     wave->group = fla_size_min(group, join->left.rows - wave->first);
     wave->groups = 1;
+    wave->buckets = false; /* so few left rows share hardly any */
     cut_ranges(wave, fla_size_min(rows, most_rows * join->most_tasks), join->most_tasks,
                FLA_TILE);
 }
 
 static fla_status run_wave(fla_join *join, fla_run *run)
 {
-    join_wave *wave = &join->wave;
+    fla_join_wave *wave = &join->wave;
     if (join->group > 0)
         plan_wave(join);
     else
         plan_small_tasks(join);
     atomic_store(&join->whole, wave->groups);
-    join->cursor = (join_cursor){0};
+    join->cursor = (fla_join_cursor){0};
     /* From where the wave begins, also when parts of it were done before. */
     run->done = (uint64_t)wave->first * join->right->rows.rows +
                 (uint64_t)wave->group * wave->row;
-    return fla_pool_run(join->context->pool, run, wave->groups * wave->ranges, wave_task,
-                        join);
+    return fla_pool_run(join->context->pool, run, wave->groups * wave->ranges,
+                        fla_join_run_task, join);
 }
 
 /* Choose the next wave's groups by what the last one found. */
 static void choose_group(fla_join *join)
 {
-    const join_wave *wave = &join->wave;
+    const fla_join_wave *wave = &join->wave;
     const size_t groups = atomic_load(&join->whole);
     size_t pairs = 0;
     if (groups < wave->groups) {
@@ -314,14 +114,14 @@ static void choose_group(fla_join *join)
     const size_t larger = join->group == 0
                               ? MIN_GROUP
                               : fla_size_min(join->group * SHRINK, largest_group(join));
-    if (pairs / (groups * wave->group) < TASK_PAIRS / SHRINK / larger)
+    if (pairs / (groups * wave->group) < FLA_JOIN_PAIRS / SHRINK / larger)
         join->group = larger;
 }
 
 /* Go on behind the wave at hand. */
 static void leave_wave(fla_join *join)
 {
-    join_wave *wave = &join->wave;
+    fla_join_wave *wave = &join->wave;
     const size_t rows = wave->group * atomic_load(&join->whole);
     if (wave->end_row < join->right->rows.rows) {
         wave->row = wave->end_row; /* of the same left row */
@@ -338,8 +138,8 @@ static void start(fla_join *join, const fla_matrix *left)
 {
     join->left = *left;
     join->group = largest_group(join);
-    join->wave = (join_wave){0};
-    join->cursor = (join_cursor){0};
+    join->wave = (fla_join_wave){0};
+    join->cursor = (fla_join_cursor){0};
     atomic_store(&join->whole, 0);
 }
 
@@ -349,12 +149,12 @@ static void start(fla_join *join, const fla_matrix *left)
  */
 static bool take_pairs(fla_join *join, size_t most, const fla_pair **pairs, size_t *n)
 {
-    const join_wave *wave = &join->wave;
-    join_cursor *at = &join->cursor;
+    const fla_join_wave *wave = &join->wave;
+    fla_join_cursor *at = &join->cursor;
     while (at->group < atomic_load(&join->whole)) {
-        const size_t rows = group_rows(join, at->group);
+        const size_t rows = fla_join_group_rows(join, at->group);
         const size_t step = wave->ranges == 1 ? rows : 1;
-        const join_task *task = &join->tasks[at->group * wave->ranges + at->range];
+        const fla_join_task *task = &join->tasks[at->group * wave->ranges + at->range];
         const size_t first = task->starts[at->left] + at->pair;
         const size_t left = task->starts[at->left + step] - first;
         if (left > 0) {
@@ -376,6 +176,23 @@ static bool take_pairs(fla_join *join, size_t most, const fla_pair **pairs, size
     return false;
 }
 
+/* Decide once whether to go by buckets, and by whose runs. */
+static fla_status choose_runs(fla_join *join, fla_run *run)
+{
+    const fla_base *right = join->right;
+    if (join->runs != NULL ||
+        !fla_plan_goes_by_buckets(right, join->model, join->options.plan) ||
+        !fla_runs_can_hold(right->rows.rows))
+        return FLA_OK;
+    fla_status status = FLA_OK;
+    if (right->runs.tables == NULL)
+        status =
+            fla_runs_build(&join->made, join->context, run, join->model, &right->rows);
+    if (status == FLA_OK)
+        join->runs = right->runs.tables != NULL ? &right->runs : &join->made;
+    return status;
+}
+
 /* The next pairs, up to most; none at the end. */
 static fla_status next_pairs(fla_join *join, fla_run *run, size_t most,
                              const fla_pair **pairs, size_t *n)
@@ -386,7 +203,9 @@ static fla_status next_pairs(fla_join *join, fla_run *run, size_t most,
             leave_wave(join);
         if (join->wave.first == join->left.rows || join->right->rows.rows == 0)
             return FLA_OK;
-        const fla_status status = run_wave(join, run);
+        fla_status status = choose_runs(join, run);
+        if (status == FLA_OK)
+            status = run_wave(join, run);
         if (status != FLA_OK)
             return status;
     }
@@ -443,7 +262,7 @@ static fla_status make_room(fla_join *join, fla_error *err)
         return fla_fail_memory(err, "the join");
     for (unsigned i = 0; i < join->threads; i++)
         if (!fla_scan_init(&join->workers[i].scan, join->context->kernels, join->model,
-                           join->right->rows.dim, MAX_GROUP))
+                           join->right->rows.dim, FLA_JOIN_GROUP))
             return fla_fail_memory(err, "the join");
     return FLA_OK;
 }
@@ -458,6 +277,7 @@ void fla_join_free(fla_join *join)
     }
     for (size_t i = 0; join->tasks != NULL && i < join->most_tasks; i++)
         fla_free(join->tasks[i].sorted.pairs);
+    fla_runs_clear(&join->made);
     fla_base_clear(&join->own);
     fla_free(join->workers);
     fla_free(join->tasks);
@@ -475,7 +295,10 @@ static fla_status prepare_right(fla_join *join, const fla_call *call,
     if (right->rows == 0)
         return FLA_OK;
     fla_fenv_enter(&callers);
-    fla_status status = fla_base_prepare(&join->own, join->context, &run, right, 1, true);
+    fla_status status =
+        fla_base_prepare(&join->own, join->context, &run, right, right, 1, true);
+    if (status == FLA_OK)
+        status = fla_plan_runs(&join->own, join->context, &run);
     if (status != FLA_OK)
         status = describe(status, join, call, right, "right", err);
     fla_fenv_leave(&callers);

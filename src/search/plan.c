@@ -85,8 +85,20 @@ double fla_plan_dense_time(const fla_base *base)
     return fla_cost_codes(base->quantizer.kernels->codes, fla_plan_steps(base));
 }
 
-bool fla_plan_is_selective(const fla_base *base, double share)
+bool fla_plan_is_selective(double share, size_t dim, double dense_time)
 {
-    return share <= MOST_SHARE &&
-           share * fla_cost_candidate(base->rows.dim) < fla_plan_dense_time(base);
+    return share <= MOST_SHARE && share * fla_cost_candidate(dim) < dense_time;
+}
+
+fla_status fla_plan_runs(fla_base *base, fla_context *context, fla_run *run)
+{
+    double share;
+    if (base->model == NULL || !fla_runs_can_hold(base->rows.rows))
+        return FLA_OK;
+    const fla_status status =
+        fla_plan_share(context->kernels, base->model, &base->rows, &share);
+    if (status != FLA_OK ||
+        !fla_plan_is_selective(share, base->rows.dim, fla_plan_dense_time(base)))
+        return status;
+    return fla_runs_build(&base->runs, context, run, base->model, &base->rows);
 }

@@ -59,12 +59,29 @@ static size_t columns(size_t dim)
     return fla_size_parts(dim, FLA_GROUP) * FLA_GROUP;
 }
 
+size_t fla_prefix_longest(size_t dim)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < N_SIZES && dim >= LEAST_DIM && SIZES[i] <= dim / SHARE; i++)
+        longest = SIZES[i];
+    return longest;
+}
+
+/* The survey's two copies of the sample, two of its products and one of its forms. */
+double fla_prefix_fit_takes(size_t dim)
+{
+    const size_t values = 2 * columns(dim) + 3 * fla_prefix_longest(dim) + ASKED + 2;
+    return dim < LEAST_DIM
+               ? 0
+               : fla_alloc_takes((double)(SAMPLE_ROWS * sizeof(float) * values));
+}
+
 static bool survey_init(survey *s, const fla_kernels *kernels, size_t dim)
 {
     const size_t n = SAMPLE_ROWS;
-    *s = (survey){.kernels = kernels, .sample = {.n = n, .dim = dim}};
-    for (size_t i = 0; i < N_SIZES && SIZES[i] <= dim / SHARE; i++)
-        s->most = SIZES[i];
+    *s = (survey){.kernels = kernels,
+                  .sample = {.n = n, .dim = dim},
+                  .most = fla_prefix_longest(dim)};
     s->sample.groups = fla_alloc(n, dim * sizeof(float));
     s->sample.columns = fla_alloc_zeroed(n, columns(dim) * sizeof(float));
     s->directions = fla_alloc(s->most, dim * sizeof(float));

@@ -15,4 +15,9 @@
 fla_status fla_prefix_fit(fla_prefix *prefix, const fla_kernels *kernels,
                           const fla_matrix *rows, const float *centre);
 
+/* Coordinates of the longest short form that rows of dim might get, 0: none; and bytes
+   that looking for it takes on the way. */
+size_t fla_prefix_longest(size_t dim);
+double fla_prefix_fit_takes(size_t dim);
+
 #endif

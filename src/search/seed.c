@@ -58,6 +58,11 @@ static int32_t select_score(const int32_t *scores, size_t n, size_t k)
     return (int32_t)low;
 }
 
+double fla_seed_takes(size_t n, size_t k)
+{
+    return fla_alloc_takes((double)n * (double)lane_sets(k) * FLA_TILE * sizeof(int32_t));
+}
+
 bool fla_seed_radii(const fla_base *base, const fla_queries *queries, size_t first,
                     size_t n, size_t k, double *radius)
 {

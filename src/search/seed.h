@@ -19,4 +19,7 @@ bool fla_seed_pays(const fla_base *base, size_t k);
 bool fla_seed_radii(const fla_base *base, const fla_queries *queries, size_t first,
                     size_t n, size_t k, double *radius);
 
+/* Bytes that takes on the way for n queries. */
+double fla_seed_takes(size_t n, size_t k);
+
 #endif

@@ -24,7 +24,7 @@ void fla_topk_clear(fla_topk *top)
 }
 
 /* k and half as much again: tightening costs a few passes over all, shared by those. */
-static size_t most(size_t k)
+size_t fla_topk_most(size_t k)
 {
     size_t items;
     return fla_size_add(k, k / 2 + SPARE, &items) ? items : SIZE_MAX;
@@ -33,7 +33,7 @@ static size_t most(size_t k)
 static bool grow(fla_topk *top, size_t k)
 {
     size_t capacity = top->capacity == 0 ? FIRST_CAPACITY : 2 * top->capacity;
-    capacity = fla_size_min(capacity, most(k));
+    capacity = fla_size_min(capacity, fla_topk_most(k));
     double *distances =
         fla_regrow(top->distances, top->count, capacity, sizeof *distances);
     if (distances == NULL)
@@ -58,7 +58,8 @@ bool fla_topk_add(fla_topk *top, size_t k, double distance, int64_t row)
 
 bool fla_topk_full(const fla_topk *top, size_t k)
 {
-    return top->count == most(k) || (top->count == k && !(top->radius < INFINITY));
+    return top->count == fla_topk_most(k) ||
+           (top->count == k && !(top->radius < INFINITY));
 }
 
 /* ---- about the k nearest --------------------------------------------------------- */

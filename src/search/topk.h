@@ -19,6 +19,9 @@ typedef struct fla_topk {
     double radius; /* beyond it nothing can enter: infinity until there are k */
 } fla_topk;
 
+/* Rows a buffer has room for at most, so that k of them can be told. */
+size_t fla_topk_most(size_t k);
+
 void fla_topk_init(fla_topk *top); /* holds no memory yet */
 void fla_topk_clear(fla_topk *top);
 

@@ -291,7 +291,7 @@ static void check_story(const story *s, fla_context *with)
     for (size_t b = 0; b < s->blocks; b++) {
         const fla_matrix rows = rows_of(told, s->dtype, b * BLOCK, BLOCK);
         fla_run run = fla_run_begin(NULL, 0);
-        CHECK(fla_base_prepare(&base, with, &run, &rows, 0, false) == FLA_OK, "%s",
+        CHECK(fla_base_prepare(&base, with, &run, &rows, &rows, 0, false) == FLA_OK, "%s",
               s->name);
     }
     CHECK(base.quantizer.fits == s->fits, "%s: %u fits", s->name, base.quantizer.fits);

@@ -340,6 +340,9 @@ LONG: dict[str, Call] = {
     "join: with itself": lambda s: s.index.similarity_join(threshold=1.0, exact=True),
     "join: by buckets": lambda s: s.index.similarity_join(threshold=1.0, plan="bucket"),
     "join: chunks": lambda s: list(s.index.similarity_join_chunks(s.copy, threshold=1.0)),
+    "join: chunks by buckets": lambda s: list(
+        s.index.similarity_join_chunks(s.copy, threshold=1.0, plan="bucket")
+    ),
     "join: count": lambda s: s.index.similarity_join_count(s.copy, threshold=1.0),
     "join: by a sketch": lambda s: s.model.approx_similarity_join_cms(
         s.base, s.copy, 1.0
@@ -351,8 +354,8 @@ LONG: dict[str, Call] = {
     "exact neighbors": lambda s: fast_lsh_ann.exact_nearest_neighbors(s.base, s.base, 10),
     "exact join": lambda s: fast_lsh_ann.exact_similarity_join(s.base, s.copy, 1.0),
     "transform": lambda s: s.wide[0].transform(s.wide[1]),
-    "model: of many vectors": lambda _: fast_lsh_ann.BucketedRandomProjectionLSHModel(
-        1.0, 2**12, 42, 2**14
+    "model: of many vectors": lambda _: (
+        fast_lsh_ann.BucketedRandomProjectionLSHModel(1.0, 2**12, 42, 2**14).offsets
     ),
     "transform: of halves": lambda s: s.model.transform(s.halves),
     "index": lambda s: s.model.index(s.base),

@@ -152,6 +152,7 @@ SEARCHES: list[Case] = [
     bad(INDEX.nearest_neighbors, ROWS, 1, plan=None)(VALUE, "got None"),
     bad(INDEX.nearest_neighbors, ROWS, 1, plan=np.array(["auto"] * 2))(VALUE, "plan"),
     bad(INDEX.nearest_neighbors, ROWS, 1, exact=True, plan="gather")(VALUE, "'dense'"),
+    bad(INDEX.similarity_join_chunks, threshold=1, plan="fast")(VALUE, "auto, dense"),
     bad(INDEX.nearest_neighbors, ROWS, 1, exact="no")(TYPE, "exact must be True or Fal"),
     bad(INDEX.nearest_neighbors, ROWS, 1, exact=True, min_collisions=2)(VALUE, "contr"),
     bad(INDEX.nearest_neighbors, ROWS, 1, min_collisions=3)(VALUE, "2 hash tables, g"),

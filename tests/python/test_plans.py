@@ -1,11 +1,13 @@
 """How a search goes about it: what is chosen, what it costs; nothing else shows."""
 
+from typing import Literal
+
 import fast_lsh_ann
 import numpy as np
 import oracle
 import pytest
 import workload
-from checks import assert_same_neighbors
+from checks import assert_same_neighbors, assert_same_pairs
 from fast_lsh_ann.index import Plan
 
 PLANS: tuple[Plan, ...] = ("auto", "dense", "bucket", "gather")
@@ -76,6 +78,43 @@ def test_every_plan_finds_the_same(min_collisions: int) -> None:
             queries, 5, min_collisions=min_collisions, plan=plan
         )
         assert_same_neighbors(found, answer)
+
+
+@pytest.mark.parametrize("self_pairs", ["all", "upper"])
+def test_chunks_of_a_join_are_the_same_by_every_plan(
+    self_pairs: Literal["all", "upper"],
+) -> None:
+    index, rows = selective_index(1_500)
+    other = rows[700:1_300] + np.float32(0.001)
+    vectors = oracle.unit_vectors(3, 16, 7)
+    hashes, others = (oracle.buckets(side, vectors, 0.002) for side in (rows, other))
+    upper = self_pairs == "upper"
+    for asked, right, buckets in (
+        ({"self_pairs": self_pairs}, rows, hashes),
+        ({"other": other}, other, others),
+    ):
+        answer = oracle.similarity_join(
+            rows,
+            right,
+            4.0,
+            oracle.collisions(hashes, buckets) >= 1,
+            upper=upper and right is rows,
+        )
+        assert len(answer.left) > 300
+        for plan in PLANS:
+            chunks = list(
+                index.similarity_join_chunks(
+                    threshold=4.0, chunk_size=100, plan=plan, **asked
+                )
+            )
+            found = (
+                np.concatenate(column)
+                for column in zip(
+                    *((chunk.left, chunk.right, chunk.distances) for chunk in chunks),
+                    strict=True,
+                )
+            )
+            assert_same_pairs(fast_lsh_ann.Pairs(*found), answer, plan)
 
 
 def test_many_queries_in_one_big_bucket() -> None:
