@@ -36,7 +36,7 @@ NAMES = [f"base row number {number:05}" for number in range(len(BASE))]
 ASKING = [1_000_000 + number for number in range(len(QUERIES))]
 OWN = ["query_id", "neighbor_id", "rank", "distance"]
 # So little that 400 queries take several passes, and rows come in small batches.
-LITTLE = 1_500_000
+LITTLE = 300_000
 
 
 def naive(
@@ -207,7 +207,7 @@ def test_names_that_do_not_fit_are_looked_up_for_fewer_queries(
         return batches(self)
 
     monkeypatch.setattr(EmbeddingReader, "no_ids", counted)
-    lsh = streaming(memory_limit=4_000_000)
+    lsh = streaming(memory_limit=3_000_000)
     frame = pl.concat(
         lsh.nearest_neighbors_streaming(asking, base, 4, exact=True, columns=["text"])
     )
@@ -216,7 +216,7 @@ def test_names_that_do_not_fit_are_looked_up_for_fewer_queries(
     expected = [texts[row] for row in found.indices.ravel()]
     assert frame["neighbor_text"].to_list() == expected
     assert len(readings) > 5
-    tight = streaming(memory_limit=1_450_000)
+    tight = streaming(memory_limit=700_000)
     with pytest.raises(MemoryLimitError, match="neighbors of one query take more"):
         list(
             tight.nearest_neighbors_streaming(

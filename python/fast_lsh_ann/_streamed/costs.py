@@ -1,5 +1,6 @@
 """What a search of tables holds, in bytes, and how it is cut to fit a limit."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fast_lsh_ann._tables.source import BATCH_ROWS
@@ -14,16 +15,12 @@ _MOST_PUSHED = 65536
 _LEAST_BATCH = 64
 # A row's number and its id, if that is a number; other ids are weighed as they come.
 _NUMBERED = 16
-# Of a worker, for each query of its block: limits and radii (fla_scan in scan.h).
-_BLOCK_QUERIES, _BLOCK_QUERY = 1024, 60
 _QUERIES_PER_THREAD = 256  # with fewer every thread has lists of its own: knn.c
-# A list: its struct and radius, and what the heap adds to each of its two arrays, which
-# begin on a cache line.  Arrays that grew leave gaps, an eighth (VmRSS of 200 to 200,000
-# queries, k from 10 to 10,000).
-_LIST, _ARRAY = 64, 144
-_SPARE = 8  # of topk.c: a list holds k, half as much again and so many
-_CODED = 16  # of a query besides its codes: fla_coded in bound.h
-_SLACK = 1 << 20
+# From so many queries on the core makes short forms: FLA_MANY_QUERIES in knn.h.
+_MANY_QUERIES = 2048
+# What the core takes is told for so many queries, and twice as many: where they are few,
+# many, or between these.
+_FEW, _SEVERAL, _MANY = 64, 512, 2 * _MANY_QUERIES
 
 
 @dataclass(frozen=True)
@@ -34,55 +31,55 @@ class SearchCosts:
     ----------
     dim, k : int
         `k` is no more than the rows there may be.
-    functions : int
-        Hash functions of the model; 0 for an exact search.
     query_itemsize, base_itemsize : int
         Bytes of a coordinate.
     name_bytes : int
         Of a neighbor's id and columns, as far as their types tell.
     threads : int
+    core : callable
+        Tells for a number of queries and of rows pushed how many bytes the core holds,
+        and how many pass while rows are pushed: `_core.knn_memory`.
     """
 
     dim: int
     k: int
-    functions: int
     query_itemsize: int
     base_itemsize: int
     name_bytes: int
     threads: int
+    core: Callable[[int, int], tuple[int, int]]
 
-    def of_query(self, lists: int = 1) -> dict[str, int]:
-        """Tell what one query takes while it is searched for, by part.
+    def of_query(self, around: int) -> dict[str, int]:
+        """Tell what one of about so many queries takes while it is searched for, by part.
 
         `names` is what naming its neighbors takes beyond that, once they are found.
-        Where queries are few it has lists for each thread.
         """
-        array = -(-8 * (self.k + self.k // 2 + _SPARE) // 64) * 64
         parts = {
             "queries": self.dim * self.query_itemsize + _NUMBERED,
-            "query codes": -(-self.dim // 4) * 4 + _CODED + 8 * self.functions,
-            "lists": lists * (_LIST + 2 * (array + array // 8 + _ARRAY)),
+            "lists and codes": self._search_of(around)[0],
         }
         # Places in order and, while they are sorted, once more; then the names.
         naming = self.k * (8 + max(9, self.name_bytes))
         names = max(0, naming - sum(parts.values()))
         return {**parts, "results": 16 * self.k + 8, "names": names}
 
-    def fixed(self, batch_rows: int, push_rows: int) -> dict[str, int]:
-        """Tell what a search takes besides its queries, by part."""
+    def fixed(self, around: int, batch_rows: int, push_rows: int) -> dict[str, int]:
+        """Tell what a search of about so many queries takes besides them, by part."""
         base_row = self.dim * self.base_itemsize + _NUMBERED
         query_row = self.dim * self.query_itemsize + _NUMBERED
-        codes = -(-self.dim // 4) * 4 + 4
-        # Buckets by a byte, and runs of them where a search goes by buckets.
-        hashes = 25 * self.functions
-        block = (_BLOCK_QUERY + 4 * self.dim) * _BLOCK_QUERIES
-        worker = block + (256 + 8) * self.dim + 16 * self.functions * self.dim
+        searching = (self._search_of(n, push_rows)[1] for n in (_FEW, around))
         return {
             "reading": _BATCHES * batch_rows * (base_row + query_row),
             "base rows": _BLOCKS * push_rows * base_row,
-            "base codes": push_rows * (codes + hashes),
-            "workers": self.threads * worker + _SLACK,
+            "searching": max(searching),
         }
+
+    def _search_of(self, queries: int, rows: int = BATCH_ROWS) -> tuple[int, int]:
+        """Tell what the core takes for each of about so many queries, and besides."""
+        held, _ = self.core(queries, rows)
+        twice, passing = self.core(2 * queries, rows)
+        each = -(-(twice - held) // queries)
+        return each, max(0, held - queries * each) + passing
 
 
 @dataclass(frozen=True)
@@ -94,12 +91,15 @@ class Layout:
     costs : SearchCosts
     limit : int
         Bytes it may hold.
+    around : int
+        About how many queries a block has, as far as costs go by that.
     batch_rows, push_rows : int
         Rows read, and searched, at once.
     """
 
     costs: SearchCosts
     limit: int
+    around: int
     batch_rows: int
     push_rows: int
 
@@ -112,20 +112,27 @@ class Layout:
         MemoryLimitError
             If not even one query fits, naming the least limit that works.
         """
-        batch_rows = BATCH_ROWS
-        while batch_rows >= _LEAST_BATCH:
-            layout = cls(costs, limit, batch_rows, _pushed(costs, limit, batch_rows))
-            if layout.fixed_bytes <= limit // 2 and layout.most_queries(0) > 0:
-                return layout
-            batch_rows //= 2
-        least = cls(costs, limit, _LEAST_BATCH, _LEAST_BATCH)
-        least.require(0)
-        return least
+        for around, least in ((_MANY, _MANY_QUERIES), (_SEVERAL, 1)):
+            batch_rows = BATCH_ROWS
+            while batch_rows >= _LEAST_BATCH:
+                push_rows = _pushed(costs, limit, batch_rows)
+                layout = cls(costs, limit, around, batch_rows, push_rows)
+                if layout.fixed_bytes <= limit // 2 and layout.most_queries(0) >= least:
+                    return layout
+                batch_rows //= 2
+        layout = cls(costs, limit, _SEVERAL, _LEAST_BATCH, _LEAST_BATCH)
+        layout.require(0)
+        return layout
 
     @property
     def fixed_bytes(self) -> int:
         """Bytes besides those of the queries."""
-        return sum(self.costs.fixed(self.batch_rows, self.push_rows).values())
+        return sum(self.fixed.values())
+
+    @property
+    def fixed(self) -> dict[str, int]:
+        """The same by part."""
+        return self.costs.fixed(self.around, self.batch_rows, self.push_rows)
 
     @property
     def room(self) -> int:
@@ -133,8 +140,12 @@ class Layout:
         return self.limit - self.fixed_bytes
 
     def query_bytes(self, few: bool) -> int:
-        """Bytes of a query, its id and columns left out, in a block of few or many."""
-        return sum(self.costs.of_query(self.costs.threads if few else 1).values())
+        """Bytes of a query, its id and columns left out, in a block of few or not."""
+        return sum(self.of_query(few).values())
+
+    def of_query(self, few: bool) -> dict[str, int]:
+        """Tell the same by part."""
+        return self.costs.of_query(_FEW if few else self.around)
 
     def few(self, queries: int) -> bool:
         """Whether a block of so many is so small that every thread has lists."""
@@ -145,7 +156,7 @@ class Layout:
         many = self.room // (self.query_bytes(few=False) + named)
         if self.few(many):
             return self.room // (self.query_bytes(few=True) + named)
-        return many
+        return many if self.around == _MANY else min(many, _MANY_QUERIES - 1)
 
     def require(self, named: int) -> None:
         """Refuse a limit that does not hold one query whose names take so many bytes.
@@ -158,8 +169,7 @@ class Layout:
         query = self.query_bytes(few=True) + named
         needed = self.fixed_bytes + query
         if needed > self.limit:
-            parts = {**self.costs.fixed(self.batch_rows, self.push_rows)}
-            parts["one query"] = query
+            parts = {**self.fixed, "one query": query}
             shares = ", ".join(f"{name} {value:,}" for name, value in parts.items())
             raise MemoryLimitError(
                 f"memory_limit is {self.limit:,} bytes, and a search of dimension "

@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -193,14 +192,21 @@ class NeighborSearch:
         dim = self._checked_dim(self.queries)
         self._model = self.terms.model(dim)
         rows = self.base.rows_at_most
+        k = self.terms.k if rows is None else max(1, min(self.terms.k, rows))
+        core = None if self._model is None else self._model._core
+
+        def core_bytes(queries: int, pushed: int) -> tuple[int, int]:
+            asked = (core, queries, dim, k, self.terms.min_collisions, 0, pushed)
+            return _core.knn_memory(*asked)
+
         costs = SearchCosts(
             dim=dim,
-            k=self.terms.k if rows is None else max(1, min(self.terms.k, rows)),
-            functions=0 if self._model is None else prod(self._model._hash_shape),
+            k=k,
             query_itemsize=self.queries.dtype.itemsize,
             base_itemsize=self.base.dtype.itemsize,
             name_bytes=name_bytes(self.named_base),
             threads=simd_info().threads,
+            core=core_bytes,
         )
         return Layout.within(costs, self.limit)
 

@@ -113,7 +113,7 @@ def plan_search(search: NeighborSearch) -> NeighborsPlan:
     named = -(-named_bytes(first) // len(first.rows))
     block = min(queries, layout.most_queries(named))
     passes = -(-queries // block)
-    costs = layout.costs.of_query(layout.costs.threads if layout.few(block) else 1)
+    costs = layout.of_query(layout.few(block))
     reading = passes * rows / _rows_per_second(search, layout)
     searching = queries * _search_seconds(search, layout, block)
     naming = passes * rows / _names_per_second(search)
@@ -127,7 +127,7 @@ def plan_search(search: NeighborSearch) -> NeighborsPlan:
         rows_per_block=layout.push_rows,
         memory={
             **{part: block * size for part, size in costs.items()},
-            **layout.costs.fixed(layout.batch_rows, layout.push_rows),
+            **layout.fixed,
         },
         memory_limit=search.limit,
         read_seconds=reading,
