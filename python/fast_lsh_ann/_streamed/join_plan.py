@@ -17,6 +17,7 @@ from fast_lsh_ann._streamed.chunks import ChunkSize, RowStream
 from fast_lsh_ann._streamed.keys import Keys
 from fast_lsh_ann._streamed.residents import Engine
 from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
+from fast_lsh_ann._text import bytes_text, duration_text
 from fast_lsh_ann.errors import ParameterError
 
 # Of each table: so many pairs of rows are compared in some tens of milliseconds.
@@ -92,7 +93,7 @@ class JoinPlan:
         lines = [
             f"tables   {self.table_a}: {_count(self.rows_a)} rows",
             f"         {self.table_b}: {_count(self.rows_b)} rows",
-            f"stays    {staying}, {_count(self.passes)} times up to {chunk} rows",
+            f"stays    {staying}, {_times(self.passes)} up to {chunk} rows",
             f"passes   {other}, {piece} rows at once",
             f"reads    {_size(self.bytes_read)}: about {_time(self.read_seconds)}",
             f"joins    about {_time(self.join_seconds)}",
@@ -285,18 +286,14 @@ def _count(number: int | None) -> str:
 
 
 def _size(number: int | None) -> str:
-    if number is None:
-        return "an unknown number of bytes"
-    power = min(4, max(0, number.bit_length() - 1) // 10)
-    unit = ("bytes", "KiB", "MiB", "GiB", "TiB")[power]
-    return f"{number / 1024**power:.3g} {unit}"
+    return "an unknown number of bytes" if number is None else bytes_text(number)
 
 
 def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "an unknown time"
-    if seconds < 120:
-        return f"{seconds:.2g} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    return "an unknown time" if seconds is None else duration_text(seconds)
+
+
+def _times(number: int | None) -> str:
+    if number in (None, 1):
+        return "once" if number else "an unknown number of times"
+    return f"{number:,} times"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fast_lsh_ann._streamed.blocks import named_bytes
 from fast_lsh_ann._streamed.costs import Layout
 from fast_lsh_ann._streamed.neighbors import NeighborPass, NeighborSearch
+from fast_lsh_ann._text import duration_text
 from fast_lsh_ann.errors import ParameterError
 
 # How long a part of the tables is read, and searched, and by how many queries.
@@ -75,18 +76,11 @@ class NeighborsPlan:
                 f"{self.rows_per_block:,} rows at a time",
                 f"memory: {held / 2**20:,.0f} MiB of {self.memory_limit / 2**20:,.0f} "
                 f"({shares})",
-                f"about {_duration(self.seconds)}: reading takes "
-                f"{_duration(self.read_seconds)}, searching "
-                f"{_duration(self.search_seconds)}, at the same time",
+                f"about {duration_text(self.seconds)}: reading takes "
+                f"{duration_text(self.read_seconds)}, searching "
+                f"{duration_text(self.search_seconds)}, at the same time",
             )
         )
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"
 
 
 def plan_search(search: NeighborSearch) -> NeighborsPlan:
