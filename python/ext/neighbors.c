@@ -208,12 +208,13 @@ PyObject *ext_knn_new(PyObject *module, PyObject *args)
     fla_search_options_init(&options);
     options.min_collisions = min_collisions;
     options.plan = (fla_plan)plan;
-    if (ext_call_begin(&c, module, Py_None) == 0) {
+    /* Referenced before the GIL is dropped: another thread may replace the context. */
+    if (ext_context(module) != NULL)
+        object->context = Py_NewRef(ext_state_of(module)->context);
+    if (object->context != NULL && ext_call_begin(&c, module, Py_None) == 0) {
         const fla_status status = fla_knn_create(c.context, &c.call, model, &queries,
                                                  (size_t)k, &options, &object->knn, &err);
-        object->context = c.owner;
         ext_call_end(&c);
-        Py_INCREF(object->context);
         if (status == FLA_OK && !c.failed)
             capsule = PyCapsule_New(object, KNN, free_knn);
         else

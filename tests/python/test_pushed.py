@@ -321,3 +321,32 @@ def test_a_search_keeps_its_queries_model_and_threads_and_no_rows(
     """Where what was freed is overwritten at once, what was freed too early shows."""
     program = "import test_pushed; test_pushed.check_what_a_search_keeps(); print('kept')"
     assert run_python(program, MALLOC_PERTURB_="165").stdout == "kept\n"
+
+
+def test_a_search_keeps_its_threads_while_others_replace_them(
+    run_python: Run,
+) -> None:
+    program = """
+import threading
+import numpy as np
+from fast_lsh_ann import _core
+
+rows = np.random.default_rng(0).standard_normal((200_000, 16), dtype="f4")
+done = threading.Event()
+
+def replace():
+    while not done.is_set():
+        _core.set_threads(2)
+
+other = threading.Thread(target=replace)
+other.start()
+searches = [_core.knn_new(None, rows, 3, 0, 0, "queries") for _ in range(8)]
+done.set()
+other.join()
+for search in searches:
+    _core.knn_push(search, rows[:100], 0, None, "rows")
+del searches, search
+print("fine")
+"""
+    done = run_python(program, PYTHONMALLOC="debug")
+    assert (done.returncode, done.stdout) == (0, "fine\n")
