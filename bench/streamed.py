@@ -30,7 +30,7 @@ GOAL, STRETCH = 1.3, 1.1
 FAR_ROWS, FAR_QUERIES, CORES = 400_000_000, 5_000_000, (2, 16, 64)
 
 # Parts of a plan's memory that grow with its queries.
-OF_QUERIES = ("queries", "query codes", "lists", "results", "names")
+OF_QUERIES = ("queries", "lists and codes", "results", "names")
 
 # A process of its own for each call, for memory's sake.
 PROGRAM = """
