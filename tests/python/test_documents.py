@@ -51,7 +51,11 @@ def test_people_from_spark_are_told_its_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/from-spark.md"]
+    "document",
+    [
+        *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/from-spark.md"),
+        *("docs/tutorial.md", "docs/cli.md"),
+    ],
 )
 def test_the_files_a_document_names_exist(document: str) -> None:
     text = (ROOT / document).read_text()
