@@ -54,7 +54,9 @@ static bool sort_pairs(const fla_pair_buffer *found, fla_join_task *task,
     }
     for (size_t i = 0; i < found->n; i++)
         task->sorted.pairs[next[found->pairs[i].left - first_left]++] = found->pairs[i];
-    for (size_t g = 0; g < group && !in_order; g++)
+    if (in_order || found->n == 0) /* then there may be no memory to sort */
+        return true;
+    for (size_t g = 0; g < group; g++)
         qsort(task->sorted.pairs + starts[g], starts[g + 1] - starts[g],
               sizeof *found->pairs, compare_right);
     return true;
