@@ -27,7 +27,7 @@ from fast_lsh_ann.errors import (
     ParameterError,
 )
 
-_OK, _FAILED, _USAGE, _DATA, _INTERRUPTED = 0, 1, 2, 3, 130
+_FAILED, _USAGE, _DATA, _INTERRUPTED = 1, 2, 3, 130
 
 EXIT_STATUS = """\
 exit status:

@@ -14,7 +14,7 @@ import numpy as np
 from fast_lsh_ann import _core
 from fast_lsh_ann._cli.options import Commands, Namespace, add_command
 from fast_lsh_ann._runtime import simd_info
-from fast_lsh_ann._streamed.memory import available_memory
+from fast_lsh_ann._streamed.memory import available_memory, working_limit
 from fast_lsh_ann._text import bytes_text
 from fast_lsh_ann.delta_utils import create_sample_delta, read_delta_embeddings
 from fast_lsh_ann.errors import FastLSHError
@@ -143,10 +143,8 @@ def _check_search() -> str:
 
 
 def _check_memory() -> str:
-    free = available_memory()
-    text = (
-        f"{bytes_text(free)} available; limit of streamed calls {bytes_text(free // 2)}"
-    )
+    free, limit = available_memory(), working_limit(None)
+    text = f"{bytes_text(free)} available; limit of streamed calls {bytes_text(limit)}"
     _require(free >= _LOW_MEMORY, f"{text}: too little for most tables")
     return text
 

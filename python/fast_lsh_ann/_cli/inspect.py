@@ -11,6 +11,7 @@ from fast_lsh_ann._cli.options import (
     add_command,
     add_messages,
     add_storage,
+    add_version,
     storage_options,
 )
 from fast_lsh_ann._cli.output import print_facts
@@ -36,16 +37,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("table", metavar="TABLE", help="the table")
     add_messages(parser)
-    version = parser.add_mutually_exclusive_group()
-    version.add_argument(
-        "--version", type=int, metavar="N", help="version of a Delta table"
-    )
-    version.add_argument(
-        "--timestamp",
-        dest="version",
-        metavar="TIME",
-        help="version at that moment, as 2026-01-31T12:00:00Z",
-    )
+    add_version(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_storage(parser)
 

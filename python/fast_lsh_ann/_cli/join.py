@@ -1,5 +1,7 @@
 """``fast-lsh-ann join``: pairs of rows that are close."""
 
+from functools import partial
+
 from fast_lsh_ann._cli.options import (
     TABLES,
     Commands,
@@ -12,16 +14,13 @@ from fast_lsh_ann._cli.options import (
     add_reading,
     as_columns,
     reading,
-    shows_progress,
     streaming_processor,
 )
 from fast_lsh_ann._cli.output import (
     add_dry_run,
     add_output,
     check_output,
-    tell_report,
-    write_frames,
-    written_as_delta,
+    write_result,
 )
 from fast_lsh_ann._cli.tables import as_table
 
@@ -98,21 +97,11 @@ def _run(arguments: Namespace) -> int:
     if arguments.dry_run:
         print(lsh.plan_similarity_join(*tables, arguments.threshold, **terms))
         return 0
-    progress = shows_progress(arguments)
-    if written_as_delta(arguments):
-        report = lsh.similarity_join_to_delta(
-            *tables,
-            arguments.output,
-            arguments.threshold,
-            mode=arguments.mode,
-            job_id=arguments.job_id,
-            progress=progress,
-            **terms,
-        )
-        tell_report(arguments, report)
-        return 0
-    with lsh.similarity_join_frames(
-        *tables, arguments.threshold, progress=progress, **terms
-    ) as frames:
-        write_frames(arguments, frames)
+    write_result(
+        arguments,
+        partial(lsh.similarity_join_to_delta, *tables),
+        partial(lsh.similarity_join_frames, *tables),
+        threshold=arguments.threshold,
+        **terms,
+    )
     return 0

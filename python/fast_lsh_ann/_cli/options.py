@@ -105,6 +105,12 @@ def add_side(group: Any, side: str = "") -> None:
         metavar="SQL",
         help=f"only rows{of} for which this SQL condition holds",
     )
+    add_version(group, side)
+
+
+def add_version(group: Any, side: str = "") -> None:
+    """Add the version of a table, of a side if there are several."""
+    suffix, of = (f"-{side}", f" of {side.upper()}") if side else ("", "")
     version = group.add_mutually_exclusive_group()
     version.add_argument(
         f"--version{suffix}",

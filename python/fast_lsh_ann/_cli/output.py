@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import IO, TYPE_CHECKING, Any
 
-from fast_lsh_ann._cli.options import Namespace, storage_options
+from fast_lsh_ann._cli.options import Namespace, shows_progress, storage_options
+from fast_lsh_ann._streamed.frames import Frames
 from fast_lsh_ann._tables.output import file_kind
+from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -81,6 +83,36 @@ def check_output(arguments: Namespace) -> None:
         raise ParameterError(
             "--format is for standard output; the end of --output's name decides there"
         )
+
+
+def write_result(
+    arguments: Namespace,
+    to_delta: Callable[..., WriteReport],
+    frames: Callable[..., Frames],
+    **terms: Any,
+) -> None:
+    """Compute a result where it was asked for.
+
+    Parameters
+    ----------
+    to_delta : callable
+        Writes it to a Delta table, given where and how, progress, and `terms`.
+    frames : callable
+        Gives it frame by frame, given progress and `terms`.
+    """
+    progress = shows_progress(arguments)
+    if not written_as_delta(arguments):
+        with frames(progress=progress, **terms) as found:
+            write_frames(arguments, found)
+        return
+    report = to_delta(
+        output_path=arguments.output,
+        mode=arguments.mode,
+        job_id=arguments.job_id,
+        progress=progress,
+        **terms,
+    )
+    tell_report(arguments, report)
 
 
 def written_as_delta(arguments: Namespace) -> bool:

@@ -1,5 +1,7 @@
 """``fast-lsh-ann query``: the nearest neighbors of many queries."""
 
+from functools import partial
+
 from fast_lsh_ann._cli.options import (
     TABLES,
     Commands,
@@ -12,16 +14,13 @@ from fast_lsh_ann._cli.options import (
     add_reading,
     as_columns,
     reading,
-    shows_progress,
     streaming_processor,
 )
 from fast_lsh_ann._cli.output import (
     add_dry_run,
     add_output,
     check_output,
-    tell_report,
-    write_frames,
-    written_as_delta,
+    write_result,
 )
 from fast_lsh_ann._cli.tables import as_table
 
@@ -85,21 +84,11 @@ def _run(arguments: Namespace) -> int:
     if arguments.dry_run:
         print(lsh.plan_nearest_neighbors(*tables, arguments.k, **search))
         return 0
-    progress = shows_progress(arguments)
-    if written_as_delta(arguments):
-        report = lsh.nearest_neighbors_to_delta(
-            *tables,
-            arguments.output,
-            arguments.k,
-            mode=arguments.mode,
-            job_id=arguments.job_id,
-            progress=progress,
-            **search,
-        )
-        tell_report(arguments, report)
-        return 0
-    with lsh.nearest_neighbors_streaming(
-        *tables, arguments.k, progress=progress, **search
-    ) as frames:
-        write_frames(arguments, frames)
+    write_result(
+        arguments,
+        partial(lsh.nearest_neighbors_to_delta, *tables),
+        partial(lsh.nearest_neighbors_streaming, *tables),
+        k=arguments.k,
+        **search,
+    )
     return 0

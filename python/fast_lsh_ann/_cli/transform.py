@@ -1,5 +1,7 @@
 """``fast-lsh-ann transform``: the hashes of a table."""
 
+from functools import partial
+
 from fast_lsh_ann._cli.options import (
     TABLES,
     Commands,
@@ -10,14 +12,12 @@ from fast_lsh_ann._cli.options import (
     add_messages,
     add_reading,
     reading,
-    shows_progress,
     streaming_processor,
 )
 from fast_lsh_ann._cli.output import (
     add_output,
     check_output,
-    tell_report,
-    write_frames,
+    write_result,
     written_as_delta,
 )
 from fast_lsh_ann._cli.tables import as_table
@@ -51,23 +51,15 @@ def add(commands: Commands) -> None:
 
 def _run(arguments: Namespace) -> int:
     check_output(arguments)
-    as_delta = written_as_delta(arguments)
-    if arguments.include_embeddings and not as_delta:
+    embeddings = arguments.include_embeddings
+    if embeddings and not written_as_delta(arguments):
         raise ParameterError("--include-embeddings is for an --output that is Delta")
     lsh = streaming_processor(arguments)
-    table, progress = as_table(arguments.table), shows_progress(arguments)
-    if as_delta:
-        report = lsh.transform_to_delta(
-            table,
-            arguments.output,
-            include_embeddings=arguments.include_embeddings,
-            mode=arguments.mode,
-            job_id=arguments.job_id,
-            progress=progress,
-            **reading(arguments),
-        )
-        tell_report(arguments, report)
-        return 0
-    with lsh.transform_frames(table, progress=progress, **reading(arguments)) as frames:
-        write_frames(arguments, frames)
+    table = as_table(arguments.table)
+    write_result(
+        arguments,
+        partial(lsh.transform_to_delta, table, include_embeddings=embeddings),
+        partial(lsh.transform_frames, table),
+        **reading(arguments),
+    )
     return 0
