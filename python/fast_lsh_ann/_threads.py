@@ -163,8 +163,11 @@ def call_in_thread(function: Callable[[], T]) -> T:
     return worker.result()
 
 
-def prefetch(make: Callable[[], Iterator[T]], capacity: int) -> Channel[T]:
-    """Iterate in a reader thread, at most `capacity` items ahead.
+class Prefetch(Channel[T]):
+    """An iterator that runs in a reader thread, at most `capacity` items ahead.
+
+    The thread starts with the first item that is asked for, so that whoever asks within
+    a ``try`` that ends with `cancel` leaves none behind, whenever Ctrl-C comes.
 
     Parameters
     ----------
@@ -172,23 +175,26 @@ def prefetch(make: Callable[[], Iterator[T]], capacity: int) -> Channel[T]:
         Makes the iterator, in the reader thread too.
     capacity : int
         Items that may wait to be received.
-
-    Returns
-    -------
-    Channel
-        To iterate; call its `cancel` when done with it, also after an error.
     """
-    channel: Channel[T] = Channel(capacity)
 
-    def read() -> None:
+    def __init__(self, make: Callable[[], Iterator[T]], capacity: int) -> None:
+        super().__init__(capacity)
+        self._make = make
+        self._thread: threading.Thread | None = None
+
+    def _read(self) -> None:
         try:
-            for item in make():
-                if not channel.put(item):
+            for item in self._make():
+                if not self.put(item):
                     break
         except BaseException as error:
-            channel.close(error)
+            self.close(error)
         else:
-            channel.close()
+            self.close()
 
-    threading.Thread(target=read, name="fast_lsh_ann reader", daemon=True).start()
-    return channel
+    def __next__(self) -> T:
+        if self._thread is None:
+            name = "fast_lsh_ann reader"
+            self._thread = threading.Thread(target=self._read, name=name, daemon=True)
+            self._thread.start()
+        return super().__next__()

@@ -6,12 +6,24 @@ import subprocess
 import sys
 import time
 
+# Seconds in which a call must end; FLA_TEST_SLOWDOWN times as many under a sanitizer.
+SOON = 0.2 * float(os.environ.get("FLA_TEST_SLOWDOWN", "1"))
+
 
 def seconds_to_interrupt(program: str) -> float:
     """Run a program that prints one line and then works; interrupt it and time it.
 
-    The program must print the clock when it catches KeyboardInterrupt.
+    The program must print the clock when it catches KeyboardInterrupt.  Late, it may try
+    twice more: on a busy machine chance is late now and then, a call always is.
     """
+    seconds = _interrupted(program)
+    for _ in range(2):
+        if seconds >= SOON:
+            seconds = _interrupted(program)
+    return seconds
+
+
+def _interrupted(program: str) -> float:
     # Imported first: a KeyboardInterrupt that passes through an exec() of theirs makes
     # CPython exit as if killed even when it is caught.
     program = f"import deltalake, polars\n{program}"

@@ -550,6 +550,7 @@ print(model.index(rows[:100]).nearest_neighbors(rows[:1], 1).counts)
 """
 
 
+@pytest.mark.measured
 def test_out_of_memory_is_named_and_survived(run_python: Run) -> None:
     lines = run_python(STARVE).stdout.splitlines()
     assert len(lines) == 3

@@ -12,6 +12,7 @@ from typing import Any
 
 import calls
 import pytest
+from interrupts import SOON
 
 # Every call of calls.LONG is repeated until it is interrupted, at each of some moments.
 PROGRAM = """
@@ -19,6 +20,7 @@ import deltalake, polars  # now: CPython exits badly when they are imported in a
 import json, os, signal, sys, threading, time
 from pathlib import Path
 import calls, fast_lsh_ann
+from interrupts import SOON
 
 MOMENTS = (0.02, 0.15, 0.4)
 folder = Path(sys.argv[1])
@@ -86,7 +88,7 @@ def row(name):
             gaps += more
             made = version() - before
             whole &= made in (0, completed, completed + 1) and is_whole()
-            if late < 0.2:
+            if late < SOON:
                 break
         lates.append(late)
     return dict(name=name, seconds=max(lates), gap=sorted(gaps)[len(gaps) // 2],
@@ -129,7 +131,7 @@ def test_an_interrupt_ends_a_call_at_once_and_leaves_nothing(
     name: str, interrupted: dict[str, dict[str, Any]]
 ) -> None:
     row = interrupted[name]
-    assert row["seconds"] < 0.2
+    assert row["seconds"] < SOON
     assert row["threads"] == ""
     assert row["whole"], "a table was left that is neither the old one nor the new one"
     assert row["usable"]

@@ -270,6 +270,7 @@ def test_no_more_than_a_chunk_and_what_passes_is_held(
         assert len(seen) > 20
 
 
+@pytest.mark.measured
 def test_a_join_holds_what_it_may(tmp_path: Path) -> None:
     check_memory(tmp_path, 8 << 20, [{"exact": True}, {"exact": True, "by": ["id"]}])
 

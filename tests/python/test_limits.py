@@ -30,6 +30,7 @@ print(peak_mb() - before)
     assert float(run_python(PEAK + program).stdout) < 30
 
 
+@pytest.mark.measured
 def test_more_pairs_than_memory_raise_and_leave_the_objects_usable(
     run_python: Run,
 ) -> None:

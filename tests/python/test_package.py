@@ -22,6 +22,7 @@ OPTIONAL = {
 }
 
 
+@pytest.mark.measured
 def test_importing_is_quick_and_starts_nothing(run_python: Run) -> None:
     program = """
 import os, sys, time

@@ -54,6 +54,7 @@ print(most, sum(_core.knn_memory(model, n_queries, dim, *asked, block)))
 DENSE, BUCKET = 1, 2  # as fla_plan counts
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(
     "arguments",
     [

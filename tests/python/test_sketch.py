@@ -140,6 +140,7 @@ def test_a_parameter_out_of_range_is_named_with_its_value(
         assert str(value) in str(caught.value)
 
 
+@pytest.mark.measured
 def test_a_sketch_without_memory_is_an_error_that_leaves_the_model_usable(
     run_python: Run,
 ) -> None:

@@ -14,9 +14,13 @@ import polars as pl
 import pytest
 from conftest import Run
 from delta_tables import contents, streaming, vectors_of, write_table
-from fast_lsh_ann import create_sample_delta, read_delta_embeddings_chunked
+from fast_lsh_ann import (
+    DeltaLSHProcessor,
+    create_sample_delta,
+    read_delta_embeddings_chunked,
+)
 from fast_lsh_ann._tables.source import BATCH_ROWS
-from interrupts import seconds_to_interrupt
+from interrupts import SOON, seconds_to_interrupt
 
 # So many batches that a reader cannot have read them all ahead.
 MANY = 12 * BATCH_ROWS
@@ -71,6 +75,59 @@ def test_a_dropped_stream_leaves_no_thread(table: str) -> None:
         del opened
         gc.collect()
         assert readers_after() == []
+
+
+class InterruptedStart:
+    """Raises as Ctrl-C does while the n-th reader starts: it runs, and nobody knows."""
+
+    def __init__(self, patched: pytest.MonkeyPatch, n: int) -> None:
+        self.left = n
+        begin = threading.Thread.start
+
+        def start(thread: threading.Thread) -> None:
+            begin(thread)
+            self.left -= thread.name == "fast_lsh_ann reader"
+            if self.left == 0:
+                raise KeyboardInterrupt
+
+        patched.setattr(threading.Thread, "start", start)
+
+
+CALLS: dict[str, Callable[[str], object]] = {
+    "transform": lambda t: list(STREAMS["transform"](t)),
+    "join": lambda t: list(STREAMS["join"](t)),
+    "read": lambda t: list(STREAMS["read"](t)),
+    "hashes": lambda t: DeltaLSHProcessor().transform_delta(t),
+    "neighbors": lambda t: list(
+        streaming(memory_limit="8MiB").nearest_neighbors_streaming(
+            t, t, 2, where_queries="id < 9"
+        )
+    ),
+    "limited join": lambda t: list(
+        streaming(memory_limit="16MiB").similarity_join_frames(t, None, 0.0)
+    ),
+    "Arrow": lambda t: DeltaLSHProcessor().transform_delta(
+        pl.read_delta(t).to_arrow().to_reader()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_an_interrupt_while_a_reader_starts_leaves_no_thread(
+    name: str, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupts = 0
+    for n in range(1, 100):
+        with monkeypatch.context() as patched:
+            start = InterruptedStart(patched, n)
+            try:
+                CALLS[name](table)
+            except KeyboardInterrupt:
+                interrupts += 1
+        assert readers_after() == []
+        if start.left > 0:
+            break
+    assert interrupts == n - 1 > 0
 
 
 def test_a_stream_that_was_never_read_starts_no_thread(
@@ -207,7 +264,7 @@ while threading.active_count() > 1 and time.monotonic() < deadline:
     time.sleep(0.01)
 assert threading.active_count() == 1, threading.enumerate()
 """
-    assert seconds_to_interrupt(program) < 0.5
+    assert seconds_to_interrupt(program) < SOON
     assert list((tmp_path / "tmp").iterdir()) == []
     if job in ("transform_to_delta", "join_write"):
         return  # a whole run may have been committed before
@@ -260,6 +317,7 @@ def peaks_of(table: Path, few: str, out: Path) -> dict[str, int]:
     return {name: int(peak) for name, peak in lines}
 
 
+@pytest.mark.measured
 def test_memory_does_not_grow_with_the_tables(tmp_path: Path) -> None:
     rows = vectors_of(FILE_ROWS, dim=DIM)
     ids = pl.Series("id", np.arange(FILE_ROWS))

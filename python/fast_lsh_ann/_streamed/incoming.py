@@ -15,7 +15,7 @@ from fast_lsh_ann._arrow import (
     frame_batch,
 )
 from fast_lsh_ann._streamed.frames import Frames
-from fast_lsh_ann._threads import call_in_thread, prefetch
+from fast_lsh_ann._threads import Prefetch, call_in_thread
 from fast_lsh_ann.errors import InputTypeError, ParameterError, TableError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _own_batches(
 
 
 def _read_ahead(reader: "_core.StreamReader") -> Generator[ArrowBatch, None, None]:
-    channel = prefetch(lambda: _batches(reader), _BATCHES_AHEAD)
+    channel = Prefetch(lambda: _batches(reader), _BATCHES_AHEAD)
     try:
         yield from channel
     finally:

@@ -18,7 +18,7 @@ from fast_lsh_ann._tables.embeddings import (
     check_ids,
     column_series,
 )
-from fast_lsh_ann._threads import prefetch
+from fast_lsh_ann._threads import Prefetch
 from fast_lsh_ann.errors import MemoryLimitError
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class LateNames(Names):
         numbers = self._numbers.numbers(places)
         picked, row = [name_frame("neighbor", *self._table.no_ids())], 0
         stream = self._table.source.batches(self._table.columns[1:])
-        channel = prefetch(lambda: stream, _BATCHES_AHEAD)
+        channel = Prefetch(lambda: stream, _BATCHES_AHEAD)
         try:
             for batch in channel:
                 end = row + len(batch[0])

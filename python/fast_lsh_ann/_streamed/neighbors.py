@@ -36,7 +36,7 @@ from fast_lsh_ann._tables.output import Output
 from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann._tables.scheme import prefixed
 from fast_lsh_ann._tables.source import BATCH_ROWS
-from fast_lsh_ann._threads import call_in_thread, prefetch
+from fast_lsh_ann._threads import Prefetch, call_in_thread
 from fast_lsh_ann.errors import DimensionError, MemoryLimitError
 from fast_lsh_ann.model import BucketedRandomProjectionLSHModel
 from fast_lsh_ann.results import Neighbors
@@ -231,7 +231,7 @@ class NeighborSearch:
     ) -> Neighbors | None:
         """Stream the base past some queries; None if it is empty."""
         search = self.begin_pass(queries)
-        blocks = prefetch(
+        blocks = Prefetch(
             lambda: self.base.chunks(layout.push_rows, layout.batch_rows), _BLOCKS_AHEAD
         )
         try:

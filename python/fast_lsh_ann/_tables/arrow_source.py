@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fast_lsh_ann._arrow_in import export_arrow
 from fast_lsh_ann._tables.files import local_path
 from fast_lsh_ann._tables.record_source import RecordSource, open_records
-from fast_lsh_ann._threads import call_in_thread, prefetch
+from fast_lsh_ann._threads import Prefetch, call_in_thread
 from fast_lsh_ann.errors import ArrowError, InputTypeError
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _selected(
 
 def _call_in_reader(function: Callable[[], T]) -> T:
     """Call a function in a reader thread, for which no interpreter waits at its end."""
-    channel = prefetch(lambda: iter([function()]), 1)
+    channel = Prefetch(lambda: iter([function()]), 1)
     try:
         return next(channel)
     finally:

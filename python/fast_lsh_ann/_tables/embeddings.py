@@ -15,7 +15,7 @@ from fast_lsh_ann._arrow import ArrowColumn
 from fast_lsh_ann._invalid import InvalidRows, KeptRows, own_numbers
 from fast_lsh_ann._log import logger
 from fast_lsh_ann._tables.source import BATCH_ROWS, Source
-from fast_lsh_ann._threads import prefetch
+from fast_lsh_ann._threads import Prefetch
 from fast_lsh_ann.errors import ArrowError, InvalidVectorError, ParameterError
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class EmbeddingReader:
             If a file cannot be read, or an id is null.
         """
         stream = self.source.batches(self.columns, batch_rows)
-        channel = prefetch(lambda: stream, _BATCHES_AHEAD)
+        channel = Prefetch(lambda: stream, _BATCHES_AHEAD)
         row, self.invalid = 0, InvalidRows()
         try:
             while (columns := self._receive(channel)) is not None:
