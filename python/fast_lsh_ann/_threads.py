@@ -1,11 +1,16 @@
-"""Work in other threads, waited for in short steps so that Ctrl-C never has to wait."""
+"""Work in other threads, waited for in short steps so that Ctrl-C never has to wait.
+
+The waits here are calls into C, of a lock or a `SimpleQueue`, which Ctrl-C ends as a
+whole.  `threading.Condition` waits in Python: a KeyboardInterrupt between two of its
+steps makes it release a lock that it does not hold.
+"""
 
 import atexit
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from fast_lsh_ann.errors import CancelledError
@@ -14,6 +19,14 @@ T = TypeVar("T")
 
 # How long one wait may keep a pending KeyboardInterrupt back.
 _STEP_SECONDS = 0.05
+
+
+def _taken(queue: SimpleQueue[T]) -> T | None:
+    """Take the next of a queue, or None if none comes for a while."""
+    try:
+        return queue.get(timeout=_STEP_SECONDS)
+    except Empty:
+        return None
 
 
 class Channel(Generic[T], Iterator[T]):
@@ -29,48 +42,74 @@ class Channel(Generic[T], Iterator[T]):
     """
 
     def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._items: deque[T] = deque()
-        self._changed = threading.Condition()
+        self._items: SimpleQueue[tuple[T] | None] = SimpleQueue()  # None wakes up
+        self._room: SimpleQueue[bool] = SimpleQueue()
+        for _ in range(capacity):
+            self._room.put(True)
         self._closed = False
         self._cancelled = False
         self._error: BaseException | None = None
 
     def put(self, item: T) -> bool:
         """Send an item; False when the receiver has gone and nothing more is wanted."""
-        with self._changed:
-            while len(self._items) >= self._capacity and not self._cancelled:
-                self._changed.wait(_STEP_SECONDS)
-            if not self._cancelled:
-                self._items.append(item)
-                self._changed.notify_all()
-            return not self._cancelled
+        while not self._cancelled:
+            if _taken(self._room) and not self._cancelled:
+                self._items.put((item,))
+                return True
+        return False
 
     def close(self, error: BaseException | None = None) -> None:
         """End the items, or, with `error`, raise it in the receiver at once."""
-        with self._changed:
-            self._closed = True
-            self._error = error
-            self._changed.notify_all()
+        self._error = error
+        self._closed = True
+        self._items.put(None)
 
     def cancel(self) -> None:
         """Tell the sender that nothing more will be received."""
-        with self._changed:
-            self._cancelled = True
-            self._items.clear()
-            self._changed.notify_all()
+        self._cancelled = True
+        self._room.put(True)
+        while not self._items.empty():
+            _taken(self._items)
 
     def __next__(self) -> T:
-        with self._changed:
-            while not (self._items or self._closed or self._cancelled):
-                self._changed.wait(_STEP_SECONDS)
-            if self._error is not None:
-                raise self._error
-            if not self._items:
-                raise StopIteration
-            item = self._items.popleft()
-            self._changed.notify_all()
-            return item
+        entry = None
+        while entry is None and not self._at_end():
+            entry = _taken(self._items)
+        if self._error is not None:
+            raise self._error
+        if entry is None:
+            raise StopIteration
+        self._room.put(True)
+        return entry[0]
+
+    def _at_end(self) -> bool:
+        ended = self._closed and self._items.empty()
+        return ended or self._cancelled or self._error is not None
+
+
+def _start_thread(function: Callable[[], None], name: str, *, daemon: bool) -> None:
+    """Start a thread whose `threading.Thread` dies in it, and not in this one.
+
+    `threading` has weak references to its objects, which call back when one dies; and a
+    KeyboardInterrupt that comes in a callback is lost.
+    """
+    held = threading.Lock()
+    held.acquire()
+
+    def run() -> None:
+        try:
+            function()
+        finally:
+            held.acquire(timeout=1)
+
+    try:
+        threading.Thread(target=run, name=name, daemon=daemon).start()
+    except RuntimeError as error:  # no thread, or Ctrl-C in its Condition
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        held.release()
 
 
 class _Ending:
@@ -97,6 +136,9 @@ class _Ending:
     def leave(self, worker: "Worker[Any]") -> None:
         self._alive.discard(worker)
 
+    def __contains__(self, worker: "Worker[Any]") -> bool:
+        return worker in self._alive  # in a forked child, none is
+
     def _wait(self) -> None:
         self._begun = True
         while self._alive:
@@ -114,13 +156,14 @@ class Worker(Generic[T]):
 
     def __init__(self, function: Callable[[], T]) -> None:
         self._function = function
-        self._done = threading.Event()
+        self._begun = threading.Lock()
+        self._done = threading.Lock()
+        self._done.acquire()
         self._result: list[T] = []
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="fast_lsh_ann")
 
     def start(self) -> None:
-        """Start the thread.
+        """Start the thread; when that is interrupted, `wait` knows whether it runs.
 
         Raises
         ------
@@ -129,23 +172,26 @@ class Worker(Generic[T]):
         """
         _ending.enter(self)
         try:
-            self._thread.start()
+            _start_thread(self._run, "fast_lsh_ann", daemon=False)
         except BaseException:
-            _ending.leave(self)
+            if self._begun.acquire(blocking=False):
+                _ending.leave(self)
             raise
 
     def _run(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return  # called off
         try:
             self._result.append(self._function())
         except BaseException as error:  # panics of Rust extensions are no Exception
             self._error = error
         finally:
-            self._done.set()
+            self._done.release()
             _ending.leave(self)
 
     def wait(self) -> None:
         """Wait until the function, if it was started, has ended, however it did."""
-        while self._thread.is_alive() and not self._done.wait(_STEP_SECONDS):
+        while self in _ending and not self._done.acquire(timeout=_STEP_SECONDS):
             pass
 
     def result(self) -> T:
@@ -180,7 +226,7 @@ class Prefetch(Channel[T]):
     def __init__(self, make: Callable[[], Iterator[T]], capacity: int) -> None:
         super().__init__(capacity)
         self._make = make
-        self._thread: threading.Thread | None = None
+        self._started = False
 
     def _read(self) -> None:
         try:
@@ -193,8 +239,7 @@ class Prefetch(Channel[T]):
             self.close()
 
     def __next__(self) -> T:
-        if self._thread is None:
-            name = "fast_lsh_ann reader"
-            self._thread = threading.Thread(target=self._read, name=name, daemon=True)
-            self._thread.start()
+        if not self._started:
+            self._started = True
+            _start_thread(self._read, "fast_lsh_ann reader", daemon=True)
         return super().__next__()

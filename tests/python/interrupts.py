@@ -35,6 +35,10 @@ def _interrupted(program: str) -> float:
         time.sleep(0.3)
         sent = time.monotonic()
         os.kill(process.pid, signal.SIGINT)
-        caught, _ = process.communicate(timeout=20)
+        try:
+            caught, _ = process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     assert process.returncode == 0
     return float(caught) - sent

@@ -1,13 +1,18 @@
 """What a pushed search is said to take of the machine's memory, against what it takes."""
 
+from pathlib import Path
+
 import pytest
 from conftest import Run
 from fast_lsh_ann import _core, errors
 
+BENCH = Path(__file__).parents[2] / "bench"
+
 # Push a base to queries; the most the process took meanwhile beyond what it had, and what
 # it was told.
 PROGRAM = """
-import ctypes, os, sys, threading, time
+import ctypes, os, sys
+import memory
 import numpy as np
 from fast_lsh_ann import _core
 
@@ -27,28 +32,12 @@ def search(queries, rows):
         _core.knn_push(knn, rows[i : i + block], i, None, "rows")
     return knn
 
-with open("/proc/self/statm") as statm:
-    def taken():
-        statm.seek(0)
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-    search(queries[:300], base[:3_000])  # threads, and code that is loaded when needed
-    ctypes.CDLL(None).malloc_trim(0)
-    before, most, done = taken(), 0, threading.Event()
-
-    def watch():
-        global most
-        while not done.is_set():
-            most = max(most, taken())
-            time.sleep(0.001)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    kept = search(queries, base)
-    done.set()
-    watcher.join()
-    most = max(most, taken()) - before
-print(most, sum(_core.knn_memory(model, n_queries, dim, *asked, block)))
+search(queries[:300], base[:3_000])  # threads, and code that is loaded when needed
+ctypes.CDLL(None).malloc_trim(0)
+before = memory.start_anew(os.getpid())
+kept = search(queries, base)
+taken = memory.since(os.getpid(), before).grown
+print(taken, sum(_core.knn_memory(model, n_queries, dim, *asked, block)))
 """
 
 DENSE, BUCKET = 1, 2  # as fla_plan counts
@@ -68,7 +57,8 @@ DENSE, BUCKET = 1, 2  # as fla_plan counts
 def test_a_search_takes_what_it_says_and_not_half_of_that(
     run_python: Run, arguments: tuple[float, ...]
 ) -> None:
-    program = f"import sys; sys.argv[1:] = {[str(a) for a in arguments]}\n{PROGRAM}"
+    given = f"import sys; sys.argv[1:] = {[str(a) for a in arguments]}"
+    program = f"{given}; sys.path.insert(0, {str(BENCH)!r})\n{PROGRAM}"
     taken, told = map(int, run_python(program).stdout.split())
     assert told / 2 < taken < told
     assert taken > 10_000_000
