@@ -22,6 +22,7 @@ from fast_lsh_ann import (
     read_delta_embeddings_chunked,
 )
 from fast_lsh_ann._tables.source import BATCH_ROWS
+from fast_lsh_ann._threads import Worker
 from interrupts import SOON, seconds_to_interrupt
 
 # So many batches that a reader cannot have read them all ahead.
@@ -157,6 +158,41 @@ def test_an_interrupt_while_a_thread_starts_leaves_none(
         if start.left > 0:
             break
     assert interrupts == n - 1 > 0
+
+
+def test_a_start_that_is_broken_off_runs_whole_or_never(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, may_end, ended = threading.Event(), threading.Event(), []
+    late: list[threading.Thread] = []
+    begin = threading.Thread.start
+
+    def work() -> None:
+        begun.set()
+        may_end.wait(5)
+        ended.append(True)
+
+    def interrupt_before(thread: threading.Thread) -> None:
+        late.append(thread)
+        raise KeyboardInterrupt
+
+    def interrupt_after(thread: threading.Thread) -> None:
+        begin(thread)
+        begun.wait(5)
+        begin(threading.Timer(0.1, may_end.set))
+        raise KeyboardInterrupt
+
+    for broken, expected in ((interrupt_before, []), (interrupt_after, [True])):
+        worker = Worker(work)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", broken)
+            with pytest.raises(KeyboardInterrupt):
+                worker.start()
+        worker.wait()
+        assert ended == expected
+    begin(late[0])
+    late[0].join()
+    assert ended == [True]
 
 
 def test_a_stream_that_was_never_read_starts_no_thread(
