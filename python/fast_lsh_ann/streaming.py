@@ -2,8 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Generator, Mapping
-from contextlib import closing
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann._tables.embeddings import EmbeddingReader, id_array
 from fast_lsh_ann._tables.output import Mode, Output
 from fast_lsh_ann._tables.report import WriteReport
+from fast_lsh_ann._threads import call_in_thread
 from fast_lsh_ann.delta_utils import create_sample_delta
 from fast_lsh_ann.errors import ParameterError
 from fast_lsh_ann.model import BucketedRandomProjectionLSH, Projection, SparkProfile
@@ -560,6 +561,17 @@ def _lists(
         yield from lists
 
 
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """Make and remove a folder in other threads: here Ctrl-C could leave some of it."""
+    make = tempfile.TemporaryDirectory
+    folder = call_in_thread(lambda: make(prefix="fast_lsh_ann-"))
+    try:
+        yield Path(folder.name)
+    finally:
+        call_in_thread(folder.cleanup)
+
+
 def benchmark_streaming(
     n_vectors: int = 100000, dim: int = 128, chunk_size: int = 10000
 ) -> dict[str, float]:
@@ -590,8 +602,8 @@ def benchmark_streaming(
     """
     rows = as_count(n_vectors, "n_vectors", 1)
     lsh = StreamingLSHProcessor(chunk_size=chunk_size, dim=dim)
-    with tempfile.TemporaryDirectory(prefix="fast_lsh_ann-") as folder:
-        source, target = Path(folder, "vectors"), Path(folder, "hashes")
+    with _temporary_folder() as folder:
+        source, target = folder / "vectors", folder / "hashes"
         create_sample_delta(source, rows, dim)
         start = time.perf_counter()
         lsh.transform_to_delta(source, target)

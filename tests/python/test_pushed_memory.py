@@ -50,7 +50,7 @@ DENSE, BUCKET = 1, 2  # as fla_plan counts
         (100_000, 70_000, 16, 10, 65_536, DENSE, 0),
         (20_000, 40_000, 128, 100, 16_384, DENSE, 0),
         (40_000, 40_000, 32, 10, 16_384, DENSE, 2.0),
-        (10_000, 100_000, 16, 10, 100_000, BUCKET, 0.001),
+        (10_000, 400_000, 16, 10, 400_000, BUCKET, 0.001),
     ],
     ids=["many queries", "many neighbors", "hash functions", "runs"],
 )
