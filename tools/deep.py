@@ -88,7 +88,7 @@ def python_under_sanitizers() -> None:
         FLA_TEST_SLOWDOWN="10",
     )
     if found := sorted(reports.iterdir()):
-        raise FileExistsError(f"reports of the sanitizers: {found[0]}")
+        raise subprocess.SubprocessError(f"the sanitizers reported: {found[0]}")
 
 
 def threads() -> None:
@@ -225,7 +225,7 @@ def main() -> int:
         try:
             step()
             outcome = "ok"
-        except (subprocess.SubprocessError, OSError) as error:
+        except (subprocess.SubprocessError, FileNotFoundError) as error:
             outcome = f"FAILED: {error}"
         results.append((step.__name__, time.monotonic() - start, outcome))
     print()

@@ -100,7 +100,7 @@ def _start_thread(function: Callable[[], None], name: str, *, daemon: bool) -> N
         try:
             function()
         finally:
-            held.acquire(timeout=1)
+            held.acquire(timeout=1)  # a second Ctrl-C may leave it held
 
     try:
         threading.Thread(target=run, name=name, daemon=daemon).start()

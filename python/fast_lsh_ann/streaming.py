@@ -564,8 +564,7 @@ def _lists(
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
     """Make and remove a folder in other threads: here Ctrl-C could leave some of it."""
-    make = tempfile.TemporaryDirectory
-    folder = call_in_thread(lambda: make(prefix="fast_lsh_ann-"))
+    folder = call_in_thread(lambda: tempfile.TemporaryDirectory(prefix="fast_lsh_ann-"))
     try:
         yield Path(folder.name)
     finally:

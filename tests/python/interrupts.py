@@ -16,10 +16,10 @@ def seconds_to_interrupt(program: str) -> float:
     The program must print the clock when it catches KeyboardInterrupt.  Late, it may try
     twice more: on a busy machine chance is late now and then, a call always is.
     """
-    seconds = _interrupted(program)
-    for _ in range(2):
-        if seconds >= SOON:
-            seconds = _interrupted(program)
+    for _ in range(3):
+        seconds = _interrupted(program)
+        if seconds < SOON:
+            break
     return seconds
 
 

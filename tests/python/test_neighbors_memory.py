@@ -32,6 +32,7 @@ from fast_lsh_ann._tables.source import BATCH_ROWS
 from fast_lsh_ann.errors import MemoryLimitError, ParameterError
 from test_streaming_ends import readers, readers_after
 
+BENCH = str(Path(__file__).parents[2] / "bench")
 MIB = 1 << 20
 
 
@@ -289,19 +290,16 @@ def test_a_search_that_fails_leaves_no_thread(many: str, tmp_path: Path) -> None
 # ---- memory ----------------------------------------------------------------------------
 
 HELD = """
-import sys, tempfile
-import fast_lsh_ann
+import os, sys, tempfile
+bench, base, queries, limit, k, what = sys.argv[1:]
+sys.path.insert(0, bench)
+import fast_lsh_ann, memory
 from fast_lsh_ann._tables.opening import open_source
 
-def status(key):
-    lines = open("/proc/self/status")
-    return next(int(l.split()[1]) * 1024 for l in lines if l.startswith(key + ":"))
-
 def grown(call):
-    open("/proc/self/clear_refs", "w").write("5")
-    before = status("VmRSS")
+    before = memory.start_anew(os.getpid())
     rows = call()
-    return rows, status("VmHWM") - before
+    return rows, memory.since(os.getpid(), before).grown
 
 def read():
     return sum(len(batch[0]) for batch in open_source(base).batches(["embedding"]))
@@ -321,7 +319,6 @@ def warm():
         list(lsh.nearest_neighbors_streaming(table, table, 1, exact=exact))
     lsh.nearest_neighbors_to_delta(table, table, folder + "/warmed", 1)
 
-base, queries, limit, k, what = sys.argv[1:]
 k = int(k)
 lsh = fast_lsh_ann.StreamingLSHProcessor(10.0, 8, memory_limit=limit)
 with tempfile.TemporaryDirectory() as folder:
@@ -338,7 +335,7 @@ with tempfile.TemporaryDirectory() as folder:
 def grown(base: Path, queries: Path, limit: str, k: int, what: str) -> tuple[int, int]:
     """Rows that a call gave, and by how much the process grew at most."""
     done = subprocess.run(
-        [sys.executable, "-c", HELD, str(base), str(queries), limit, str(k), what],
+        [sys.executable, "-c", HELD, BENCH, str(base), str(queries), limit, str(k), what],
         env={**os.environ, "FAST_LSH_ANN_NUM_THREADS": "2"},
         capture_output=True,
         text=True,
