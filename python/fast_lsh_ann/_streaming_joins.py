@@ -280,10 +280,12 @@ InvalidVectorError, BucketRangeError
         """Tell what a join of two tables would take, before it is begun.
 
         The first rows of both tables, up to 8,192, are read and joined; how many pairs
-        there are among them is taken for the share of all.  So the number of pairs is a
-        guess where tables are sorted by what their rows have in common, and none where
-        no first rows are a pair.  Reading is timed on the first batches, joining
-        computed from what a pair of rows costs the engine.
+        there are among them is taken for the share of all, but for what is found only
+        among rows near each other, as in tables of one order: that is taken for the
+        share of a row.  So the number of pairs is a guess where more rows than these
+        have something in common, and 0 where no first rows are a pair.  Reading is
+        timed on the first batches, joining computed from what a pair of rows costs the
+        engine.
 
         Parameters
         ----------

@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -188,10 +189,27 @@ def test_pairs_of_more_rows_than_the_first_are_guessed(tmp_path: Path) -> None:
     )
     assert plan.sampled == 8192 * 8191 // 2
     keyed = lsh.plan_similarity_join(table, table, 9.0, where_b="id >= 0", by=["id"])
-    assert keyed.sampled_pairs == 8192
+    assert (keyed.sampled_pairs, keyed.sampled) == (8192, 8192 * 8192)
+    assert keyed.pairs == len(rows)  # one a row, in whatever part of the tables
     assert keyed.join_seconds is not None
     assert plan.join_seconds is not None
     assert keyed.join_seconds < plan.join_seconds / 100
+
+
+@pytest.mark.parametrize("repeated", [1, 3])
+def test_pairs_near_each_other_grow_with_the_rows(tmp_path: Path, repeated: int) -> None:
+    """In tables of one order, or with alike rows in a row, and beside pairs anywhere."""
+    n = 3 * TWO_BATCHES
+    rows = np.repeat(vectors_of(n // repeated, seed=1, dim=4), repeated, axis=0)
+    table = write_table(tmp_path / "t", rows)
+    model = BucketedRandomProjectionLSH(1.0, TABLES, SEED).create_model(4)
+    for threshold in (1e-3, 0.1):
+        count = model.index(rows).similarity_join_count(threshold=threshold, exact=True)
+        asked: dict[str, Any] = {"threshold": threshold, "exact": True}
+        itself = processor().plan_similarity_join(table, None, **asked)
+        assert itself.pairs == pytest.approx(count, rel=0.1)
+        two = processor().plan_similarity_join(table, table, where_b="id >= 0", **asked)
+        assert two.pairs == pytest.approx(count, rel=0.1)
 
 
 @pytest.mark.parametrize("empty", ["a", "b", "both", "itself"])

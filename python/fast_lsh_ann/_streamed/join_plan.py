@@ -1,29 +1,14 @@
 """What a join of tables will take, told before it is begun."""
 
 import math
-import time
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-
-from fast_lsh_ann import _core
-from fast_lsh_ann._inputs import PLANS
-from fast_lsh_ann._runtime import simd_info
 from fast_lsh_ann._streamed.arrange import Arrangement
-from fast_lsh_ann._streamed.chunked import JoinTables, make_resident
-from fast_lsh_ann._streamed.chunks import ChunkSize, RowStream
-from fast_lsh_ann._streamed.keys import Keys
+from fast_lsh_ann._streamed.chunked import JoinTables
+from fast_lsh_ann._streamed.first_rows import Compared, Sample, compare, take_sample
 from fast_lsh_ann._streamed.residents import Engine
-from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
 from fast_lsh_ann._text import bytes_text, duration_text
 from fast_lsh_ann.errors import ParameterError
-
-# Of each table: so many pairs of rows are compared in some tens of milliseconds.
-_SAMPLE_ROWS = 8192
-# Of a limit, or a MiB: what the first rows of a table may take.
-_SAMPLE_SHARE, _SAMPLE_BYTES = 8, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -50,7 +35,9 @@ class JoinPlan:
     bytes_read : int or None
         Of rows, in memory: files are smaller where they are compressed.
     pairs : int or None
-        About how many pairs will be found, if the first rows are like the others.
+        About how many pairs will be found, if the first rows are like the others: as
+        large a share of the pairs of rows, but for pairs that are more frequent among
+        rows near each other, as in tables of one order: as many a row.
     sampled_pairs, sampled : int
         Pairs found among the pairs of first rows, and how many of these there were.
     read_seconds, join_seconds, seconds : float or None
@@ -105,39 +92,6 @@ class JoinPlan:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """The first rows of a table, and how fast they came."""
-
-    batch: EmbeddingBatch
-    rows_per_second: float
-
-
-@dataclass(frozen=True)
-class _Compared:
-    """First rows of both sides, joined.
-
-    Attributes
-    ----------
-    found, compared : int
-        Pairs, and the pairs of rows among which they were found.
-    equal : float
-        Which share of these have equal keys.
-    seconds : float
-        About what such a pair of rows takes, by the engine's prices.
-    """
-
-    found: int = 0
-    compared: int = 0
-    equal: float = 1.0
-    seconds: float = 0.0
-
-    @property
-    def share(self) -> float:
-        """Share of the pairs of rows that are pairs."""
-        return self.found / self.compared if self.compared else 0.0
-
-
 def plan_join(found: Arrangement, engine: Engine, *, mirrored: bool) -> JoinPlan:
     """Tell what an arranged join will take; its first rows are joined with each other.
 
@@ -149,10 +103,10 @@ def plan_join(found: Arrangement, engine: Engine, *, mirrored: bool) -> JoinPlan
     tables = found.tables
     _refuse_reading_once(tables)
     itself = tables.b is None
-    samples = {side: _take_sample(found, side) for side in tables.sides}
+    samples = {side: take_sample(found, side) for side in tables.sides}
     rows_a = _whole(found.rows("a"))
     rows_b = rows_a if itself else _whole(found.rows("b"))
-    compared = _compare(found, engine, list(samples.values()))
+    compared = compare(tables, engine, list(samples.values()))
     return JoinPlan(
         table_a=tables.a.source.name,
         table_b=(tables.b or tables.a).source.name,
@@ -165,8 +119,8 @@ def plan_join(found: Arrangement, engine: Engine, *, mirrored: bool) -> JoinPlan
         passes=_whole(found.chunks),
         bytes_read=_whole(found.bytes_read),
         pairs=_pairs(compared, rows_a, rows_b, itself, mirrored),
-        sampled_pairs=compared.found,
-        sampled=compared.compared,
+        sampled_pairs=compared.all.found,
+        sampled=compared.all.compared,
         read_seconds=_read_seconds(found, samples),
         join_seconds=_join_seconds(compared, rows_a, rows_b, itself),
         memory_limit=found.limit,
@@ -182,84 +136,29 @@ def _refuse_reading_once(tables: JoinTables) -> None:
             )
 
 
-def _take_sample(found: Arrangement, side: str) -> _Sample | None:
-    """Read the first rows, as many as there is room for, on the clock."""
-    first = found.firsts[side]
-    if first is None:
-        return None
-    room = max(_SAMPLE_BYTES, found.limit // _SAMPLE_SHARE)
-    begin = time.perf_counter()
-    with closing(RowStream(found.tables.sides[side], found.batch_rows)) as stream:
-        batch = stream.take(ChunkSize(_SAMPLE_ROWS, room))
-        seconds = time.perf_counter() - begin
-    return None if batch is None else _Sample(batch, len(batch.rows) / seconds)
-
-
-def _compare(
-    found: Arrangement, engine: Engine, samples: list[_Sample | None]
-) -> _Compared:
-    tables = found.tables
-    batches = [sample.batch for sample in samples if sample is not None]
-    if len(batches) < len(samples):
-        return _Compared()
-    a, b = batches[0], batches[-1]
-    n = len(a.rows)
-    itself = tables.b is None
-    # Rows are sorted in place where there are keys.
-    chunk = replace(a, rows=a.rows.copy()) if tables.by else a
-    resident = make_resident(engine, tables.a, chunk, tables.by)
-    return _Compared(
-        resident.count(tables.b or tables.a, None if itself else b),
-        n * (n - 1) // 2 if itself else n * len(b.rows),
-        _equal_share(tables.by, a, b),
-        _pair_seconds(engine, tables.a, a),
-    )
-
-
-def _equal_share(by: Sequence[str], a: EmbeddingBatch, b: EmbeddingBatch) -> float:
-    """Share of the pairs of rows whose keys are equal."""
-    if not by:
-        return 1.0
-    keys = Keys(a, by)
-    left, right = (np.bincount(keys.numbers_of(side) + 1) for side in (a, b))
-    most = min(len(left), len(right))
-    equal = int((left[1:most] * right[1:most]).sum())
-    return equal / (len(a.rows) * len(b.rows))
-
-
-def _pair_seconds(
-    engine: Engine, reader: EmbeddingReader, batch: EmbeddingBatch
-) -> float:
-    rows = len(batch.rows)
-    index = engine.index(reader, batch.rows, 0, batch.numbers)
-    terms = engine.terms
-    plan, *_, dense, bucket = _core.index_explain(
-        index, rows, terms.min_collisions, terms.plan
-    )
-    seconds = dense if PLANS[plan] == "dense" else bucket
-    return seconds / (rows * rows) / simd_info().threads
-
-
 def _pairs(
-    compared: _Compared, a: int | None, b: int | None, itself: bool, mirrored: bool
+    compared: Compared, a: int | None, b: int | None, itself: bool, mirrored: bool
 ) -> int | None:
     if a is None or b is None:
         return None
-    if not itself:
-        return round(compared.share * a * b)
-    upper = compared.share * a * (a - 1) / 2
-    return round(2 * upper + a if mirrored else upper)
+    found = compared.found_among(_pairs_of_rows(a, b, itself), min(a, b))
+    return round(2 * found + a if itself and mirrored else found)
 
 
 def _join_seconds(
-    compared: _Compared, a: int | None, b: int | None, itself: bool
+    compared: Compared, a: int | None, b: int | None, itself: bool
 ) -> float | None:
     if a is None or b is None:
         return None
-    return compared.seconds * compared.equal * a * b / (2 if itself else 1)
+    equal = compared.equal_among(_pairs_of_rows(a, b, itself), min(a, b))
+    return compared.seconds * equal
 
 
-def _read_seconds(found: Arrangement, samples: dict[str, _Sample | None]) -> float | None:
+def _pairs_of_rows(a: int, b: int, itself: bool) -> float:
+    return a * (a - 1) / 2 if itself else a * b
+
+
+def _read_seconds(found: Arrangement, samples: dict[str, Sample | None]) -> float | None:
     def once(side: str) -> float:
         sample = samples[side]
         return 0.0 if sample is None else found.rows(side) / sample.rows_per_second
