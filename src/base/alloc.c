@@ -11,6 +11,9 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #ifdef FLA_TEST_ALLOC
 #include <stdatomic.h>
@@ -123,6 +126,13 @@ void fla_free(void *block)
         atomic_fetch_sub(&test_live, 1);
 #endif
     free(block);
+}
+
+void fla_alloc_trim(void)
+{
+#if defined(__GLIBC__)
+    (void)malloc_trim(0);
+#endif
 }
 
 double fla_alloc_takes(double bytes)

@@ -38,6 +38,10 @@ void *fla_regrow(void *block, size_t old_count, size_t new_count, size_t size);
 
 void fla_free(void *block); /* NULL is fine */
 
+/* Hand what was freed back to the system, where the allocator would keep it: many blocks
+   that are too small to be given back one by one.  Takes some milliseconds. */
+void fla_alloc_trim(void);
+
 /* At most what a block of so many bytes takes of the machine's memory. */
 double fla_alloc_takes(double bytes);
 

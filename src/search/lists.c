@@ -6,6 +6,9 @@
 #include "base/alloc.h"
 #include "search/measure.h"
 
+/* Lists that took so much are handed back to the system when they are cleared. */
+enum { TRIM_BYTES = 1 << 25 };
+
 static fla_topk *list_of(const fla_lists *lists, size_t slot, size_t query)
 {
     return &lists->tops[slot * lists->queries->rows + query];
@@ -30,12 +33,17 @@ bool fla_lists_init(fla_lists *lists, const fla_kernels *kernels,
 
 void fla_lists_clear(fla_lists *lists)
 {
+    size_t bytes = 0;
     for (size_t i = 0; lists->tops != NULL && i < lists->slots * lists->queries->rows;
-         i++)
+         i++) {
+        bytes += lists->tops[i].capacity * (sizeof(double) + sizeof(int64_t));
         fla_topk_clear(&lists->tops[i]);
+    }
     fla_free(lists->tops);
     fla_free(lists->radius);
     *lists = (fla_lists){0};
+    if (bytes >= TRIM_BYTES)
+        fla_alloc_trim();
 }
 
 void fla_lists_meet(fla_lists *lists, const fla_matrix *rows, fla_estimator estimator)

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,18 @@ from fast_lsh_ann import (
     set_threads,
     simd_info,
 )
-from fast_lsh_ann._streamed import blocks
+from fast_lsh_ann._streamed import blocks, neighbors
+from fast_lsh_ann._streamed.answers import places_of
 from fast_lsh_ann._streamed.costs import Layout, SearchCosts
 from fast_lsh_ann._streamed.frames import Frames
 from fast_lsh_ann._streamed.naming import RowNumbers
+from fast_lsh_ann._streamed.neighbors import NeighborPass, NeighborSearch
 from fast_lsh_ann._streamed.weights import compacted, held_bytes
-from fast_lsh_ann._tables.embeddings import EmbeddingReader
+from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
 from fast_lsh_ann._tables.opening import open_source
 from fast_lsh_ann._tables.source import BATCH_ROWS
 from fast_lsh_ann.errors import MemoryLimitError, ParameterError
+from fast_lsh_ann.results import Neighbors
 from test_streaming_ends import readers, readers_after
 
 BENCH = str(Path(__file__).parents[2] / "bench")
@@ -354,6 +358,43 @@ def assert_within(base: Path, queries: Path, limit: str, k: int, expected: int) 
         assert rows == expected, what
         told = f"{what}: {held / MIB:.0f} MiB; reading alone {reading / MIB:.0f}"
         assert held <= allowed, told
+
+
+def test_a_pass_begins_when_nothing_of_the_one_before_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Queries, answers and names of each block of queries are gone by then."""
+    base = write_table(tmp_path / "b", vectors_of(2_000, dim=16))
+    asking = write_table(tmp_path / "q", vectors_of(9_000, dim=16, seed=2))
+    held: list[Callable[[], object]] = []
+    alive: list[int] = []
+    finish, begin = NeighborPass.finish, NeighborSearch.begin_pass
+
+    def begun(self: NeighborSearch, queries: EmbeddingBatch) -> NeighborPass:
+        alive.append(sum(one() is not None for one in held))
+        held.append(weakref.ref(queries.rows))
+        return begin(self, queries)
+
+    def finished(self: NeighborPass) -> Any:
+        found = finish(self)
+        assert found is not None
+        held.extend(map(weakref.ref, (found.indices, found.distances)))
+        return found
+
+    def placed(found: Neighbors) -> Any:
+        places = places_of(found)
+        held.append(weakref.ref(places if places.base is None else places.base))
+        return places
+
+    monkeypatch.setattr(NeighborSearch, "begin_pass", begun)
+    monkeypatch.setattr(NeighborPass, "finish", finished)
+    monkeypatch.setattr(neighbors, "places_of", placed)
+    lsh = streaming(memory_limit="4MiB")
+    frames = lsh.nearest_neighbors_streaming(asking, base, 20, exact=True)
+    assert sum(frame.height for frame in frames) == 180_000
+    assert len(alive) > 2
+    assert set(alive) == {0}
+    assert len(held) == 4 * len(alive)
 
 
 @pytest.mark.measured

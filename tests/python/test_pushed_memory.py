@@ -64,6 +64,39 @@ def test_a_search_takes_what_it_says_and_not_half_of_that(
     assert taken > 10_000_000
 
 
+RELEASED = """
+import os
+import memory
+import numpy as np
+from fast_lsh_ann import _core
+
+rows = np.random.default_rng(1).standard_normal((20_000, 4), dtype="f4")
+
+def search(queries, k):
+    knn = _core.knn_new(None, rows[:queries], k, 0, 0, "queries")
+    for i in range(0, len(rows), 100):
+        _core.knn_push(knn, rows[i : i + 100], i, None, "rows")
+        others.append(bytearray(4_000))
+    return knn
+
+others = []  # what is allocated meanwhile stays, between the lists
+search(100, 10)
+before = memory.start_anew(os.getpid())
+kept = search(2_000, 4_000)  # lists of 96 KB
+del kept
+after = memory.status(os.getpid(), "VmRSS")
+print(memory.since(os.getpid(), before).grown, after - before)
+"""
+
+
+@pytest.mark.measured
+def test_long_lists_are_given_back_to_the_system(run_python: Run) -> None:
+    program = f"import sys; sys.path.insert(0, {str(BENCH)!r})\n{RELEASED}"
+    taken, left = map(int, run_python(program).stdout.split())
+    assert taken > 150_000_000
+    assert left < taken / 10
+
+
 def test_memory_grows_with_what_it_is_asked_for() -> None:
     def held(queries: int = 10_000, dim: int = 64, k: int = 10, rows: int = 1_000) -> int:
         return _core.knn_memory(None, queries, dim, k, 0, 0, rows)[0]

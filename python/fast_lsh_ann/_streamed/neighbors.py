@@ -175,6 +175,7 @@ class NeighborSearch:
             block = replace(block, rows=_NO_ROWS)
             if found is not None:
                 yield from self._named(block, found, names, layout)
+            del found, names, block  # nothing of them while the next is searched for
 
     def layout(self) -> Layout:
         """Cut the search to fit its limit, once a query was read.
@@ -264,6 +265,7 @@ class NeighborSearch:
         if chosen is not None:
             yield from answer_frames(queries, found, chosen, places)
             return
+        del places
         half = len(found.counts) // 2
         if half == 0:
             raise MemoryLimitError(
