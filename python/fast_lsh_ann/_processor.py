@@ -28,8 +28,9 @@ from fast_lsh_ann._tables.delta import (
     location,
     refuse_input,
 )
-from fast_lsh_ann._tables.delta_write import VectorLayout, write_batches
+from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
+from fast_lsh_ann._tables.layout import TableLayout
 from fast_lsh_ann._tables.opening import open_source
 from fast_lsh_ann._tables.output import Output
 from fast_lsh_ann._tables.report import WriteReport
@@ -230,12 +231,13 @@ class DeltaProcessor(HasParameters):
             scheme = HashScheme.of(self._lsh, reader.dim, skipped)
             if appended is not None:
                 scheme.require_same(appended, f"the hashes in {output.uri!r}")
-            width = (reader.dim or 1) * reader.dtype.itemsize
+            row_bytes = (reader.dim or 1) * reader.dtype.itemsize
+            layout = TableLayout(row_bytes, plain, vectors=True)
             return write_batches(
                 output,
                 chain([first], batches),
                 metadata={**scheme.metadata(), **_sources(reader)},
-                vectors=VectorLayout(plain, width) if embedding_column else None,
+                layout=layout if embedding_column else None,
             )
 
     def _scheme_to_append(

@@ -10,7 +10,7 @@ from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._processor import DeltaProcessor
 from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._streamed.arrange import RowCost
-from fast_lsh_ann._streamed.frames import PairFrames
+from fast_lsh_ann._streamed.frames import PairFrames, result_layout
 from fast_lsh_ann._streamed.join_plan import JoinPlan
 from fast_lsh_ann._streamed.join_request import JoinRequest
 from fast_lsh_ann._streamed.limited import LimitedJoin
@@ -174,11 +174,13 @@ class StreamingJoins(DeltaProcessor):
         )
         join = self._streamed_join(request)
         refuse_input(output_path, *join.tables.uris)
-        if (done := output.check(frame_batch(join.no_pairs()))) is not None:
+        none = join.no_pairs()
+        if (done := output.check(frame_batch(none))) is not None:
             return done
-        metadata = self._join_metadata(request, join)
+        metadata, layout = self._join_metadata(request, join), result_layout(none)
         with closing(join.frames(progress)) as frames:
-            return write_batches(output, map(frame_batch, frames), metadata=metadata)
+            batches = map(frame_batch, frames)
+            return write_batches(output, batches, metadata=metadata, layout=layout)
 
     def similarity_join_frames(
         self,

@@ -18,8 +18,9 @@ from fast_lsh_ann._tables.delta import (
     vector_advice,
 )
 from fast_lsh_ann._tables.delta_source import DeltaSource
-from fast_lsh_ann._tables.delta_write import VectorLayout, write_batches
+from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann._tables.embeddings import EmbeddingReader, id_array
+from fast_lsh_ann._tables.layout import TableLayout
 from fast_lsh_ann._tables.output import Output
 from fast_lsh_ann._tables.scheme import HashScheme, read_hash_scheme
 from fast_lsh_ann.delta import DeltaLSHProcessor
@@ -278,5 +279,5 @@ def create_sample_delta(
             batch = RecordBatch([("id", ids), ("embedding", rows)])
             yield batch.__arrow_c_array__()
 
-    layout = VectorLayout(("id",), dim * np.dtype(np.float32).itemsize)
-    write_batches(output, batches(), vectors=layout)
+    layout = TableLayout(dim * np.dtype(np.float32).itemsize, ["id"], vectors=True)
+    write_batches(output, batches(), layout=layout)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import frame_batch
 from fast_lsh_ann._tables.delta import open_table, require_delta
-from fast_lsh_ann._tables.delta_write import VectorLayout, write_batches
+from fast_lsh_ann._tables.delta_write import write_batches
+from fast_lsh_ann._tables.layout import TableLayout
 from fast_lsh_ann._tables.output import Output
 from fast_lsh_ann.delta import DeltaLSHProcessor
 from fast_lsh_ann.delta_utils import read_delta_embeddings
@@ -97,9 +98,9 @@ def _write_words(words: _Words, table: Path) -> None:
     vectors = pl.Series(words.vectors).arr.to_list()
     frame = pl.DataFrame({"word": words.names, "embedding": vectors})
     batches = [frame_batch(frame.rechunk())]
-    layout = VectorLayout(["word"], words.vectors[0].nbytes)
+    layout = TableLayout(words.vectors[0].nbytes, ["word"], vectors=True)
     output = Output(table, "overwrite")
-    _, seconds = _timed(lambda: write_batches(output, batches, vectors=layout))
+    _, seconds = _timed(lambda: write_batches(output, batches, layout=layout))
     _print_step(1, "Write the words as a Delta table", seconds)
     print(f"   {len(words.names):,} rows: word, embedding   ->  {table}")
 

@@ -17,7 +17,7 @@ from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._log import logger
 from fast_lsh_ann._processor import report_rows
 from fast_lsh_ann._progress import Progress, reporting
-from fast_lsh_ann._streamed.frames import Frames
+from fast_lsh_ann._streamed.frames import Frames, result_layout
 from fast_lsh_ann._streamed.join import TableJoin
 from fast_lsh_ann._streamed.memory import MemoryLimit, parse_memory
 from fast_lsh_ann._streaming_joins import StreamingJoins
@@ -531,14 +531,18 @@ SparkVectorColumnError, DeltaError, InvalidVectorError, BucketRangeError
             on_invalid,
             (where_a, where_b),
         )
-        if output is not None and (done := output.check(frame_batch(join.no_pairs()))):
+        none = join.no_pairs()
+        if output is not None and (done := output.check(frame_batch(none))):
             return done
         with reporting(progress, "joining") as report:
             if output is None:
                 return join.count(report)
             with closing(join.frames(report)) as frames:
                 return write_batches(
-                    output, map(frame_batch, frames), metadata=join.metadata()
+                    output,
+                    map(frame_batch, frames),
+                    metadata=join.metadata(),
+                    layout=result_layout(none),
                 )
 
     def _join_output(

@@ -10,7 +10,8 @@ from fast_lsh_ann._arrow import RecordBatchStream, StreamExportable, frame_batch
 from fast_lsh_ann._streamed.incoming import Incoming
 from fast_lsh_ann._tables.arrow_files import pieces_of, require_arrow, write_stream
 from fast_lsh_ann._tables.delta import TablePath, is_local
-from fast_lsh_ann._tables.delta_write import GROUP_BYTES, VectorLayout, write_batches
+from fast_lsh_ann._tables.delta_write import write_batches
+from fast_lsh_ann._tables.layout import GROUP_BYTES, TableLayout
 from fast_lsh_ann._tables.local_file import refuse_existing, whole_file
 from fast_lsh_ann._tables.output import Mode, Output, file_kind
 from fast_lsh_ann._tables.pump import pump
@@ -85,7 +86,7 @@ def write_table(
     Notes
     -----
     Parquet files are compressed by Zstandard, in groups of at most 8 MiB or a million
-    rows; lists of floats are stored by byte planes.  A process that is killed may leave a
+    rows, in encodings that every Spark reads.  A process that is killed may leave a
     folder ``.fast_lsh_ann-unfinished-*`` beside the file, which can be deleted.
 
     Examples
@@ -217,11 +218,11 @@ def _write_delta(
             target,
             map(frame_batch, chain([first], frames)),
             metadata=metadata,
-            vectors=_layout(first),
+            layout=_layout(first),
         )
 
 
-def _layout(frame: "pl.DataFrame") -> VectorLayout:
+def _layout(frame: "pl.DataFrame") -> TableLayout:
     """Find the columns of vectors; what a row takes, by the first ones."""
     import polars as pl
 
@@ -232,5 +233,6 @@ def _layout(frame: "pl.DataFrame") -> VectorLayout:
         for name, kind in frame.schema.items()
         if isinstance(kind, pl.List) and kind.inner in (pl.Float32, pl.Float64)
     ]
-    by_planes = vectors and len(plain) + len(vectors) == frame.width
-    return VectorLayout(plain if by_planes else None, row_bytes)
+    if not vectors or len(plain) + len(vectors) < frame.width:
+        return TableLayout(row_bytes)
+    return TableLayout(row_bytes, plain, vectors=True)

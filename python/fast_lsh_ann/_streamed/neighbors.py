@@ -26,7 +26,7 @@ from fast_lsh_ann._streamed.answers import (
 )
 from fast_lsh_ann._streamed.blocks import query_blocks
 from fast_lsh_ann._streamed.costs import Layout, SearchCosts
-from fast_lsh_ann._streamed.frames import Frames
+from fast_lsh_ann._streamed.frames import Frames, result_layout
 from fast_lsh_ann._streamed.naming import KeptNames, LateNames, Names, RowNumbers
 from fast_lsh_ann._streamed.neighbor_request import NeighborTerms
 from fast_lsh_ann._tables.delta import refuse_input
@@ -115,7 +115,8 @@ class NeighborSearch:
             If it cannot be written.
         """
         refuse_input(output.path, self.queries.source.uri, self.base.source.uri)
-        if (done := output.check(frame_batch(self.no_rows()))) is not None:
+        none = self.no_rows()
+        if (done := output.check(frame_batch(none))) is not None:
             return done
         told = self._told()
         with closing(self.frames(progress)) as frames:
@@ -125,6 +126,7 @@ class NeighborSearch:
                 output,
                 map(frame_batch, chain([first], frames)),
                 metadata=prefixed(told),
+                layout=result_layout(none),
             )
 
     def _told(self) -> dict[str, object]:

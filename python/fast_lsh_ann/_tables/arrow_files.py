@@ -6,7 +6,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import ArrowBatch, BatchExport, SchemaExport, StreamExportable
-from fast_lsh_ann._tables.delta_write import GROUP_BYTES
+from fast_lsh_ann._tables.layout import GROUP_BYTES
 from fast_lsh_ann._threads import call_in_thread
 from fast_lsh_ann.errors import MissingDependencyError, TableError
 
@@ -123,15 +123,10 @@ def _writer(kind: str, file: IO[bytes], schema: "pa.Schema") -> Any:
 
 
 def _parquet_writer(file: IO[bytes], schema: "pa.Schema") -> Any:
-    """Store lists of floats by byte planes, as vectors are in a Delta table."""
+    """Store lists plainly, as vectors are in a Delta table."""
     from pyarrow import types
     from pyarrow.parquet import ParquetWriter
 
-    vectors = [
-        f"{field.name}.list.element"
-        for field in schema
-        if _is_list(field.type) and types.is_floating(field.type.value_type)
-    ]
     plain = [field.name for field in schema if not types.is_nested(field.type)]
     return ParquetWriter(
         file,
@@ -139,7 +134,6 @@ def _parquet_writer(file: IO[bytes], schema: "pa.Schema") -> Any:
         compression="zstd",
         use_dictionary=plain,
         write_statistics=plain,
-        column_encoding=dict.fromkeys(vectors, "BYTE_STREAM_SPLIT") or None,
     )
 
 
@@ -158,15 +152,6 @@ def _groups(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
         waiting.append(batch)
     if waiting:
         yield pa.concat_batches(waiting)
-
-
-def _is_list(kind: "pa.DataType") -> bool:
-    """Tell a type of lists, of any length or a fixed one."""
-    from pyarrow import types
-
-    return bool(
-        types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    )
 
 
 def _plain_schema(schema: "pa.Schema") -> "pa.Schema":

@@ -1,6 +1,6 @@
 """Writing a Delta table as one streamed commit that Ctrl-C or an error leaves undone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fast_lsh_ann._arrow import ArrowBatch, RecordBatchStream
 from fast_lsh_ann._log import logger
 from fast_lsh_ann._tables.delta import as_options, call_delta, delta_error
+from fast_lsh_ann._tables.layout import TableLayout
 from fast_lsh_ann._tables.output import JOB_KEY, Output, delta_schema
 from fast_lsh_ann._tables.pump import pump
 from fast_lsh_ann._tables.report import WriteReport
@@ -19,26 +20,6 @@ if TYPE_CHECKING:
 
 # Forty processes that append at once fail now and then with the default of 15.
 _APPEND_RETRIES = 200
-# A group of rows is held in memory while it is written, by a writer for each processor,
-# and while it is read.
-GROUP_BYTES = 8 << 20
-
-
-@dataclass(frozen=True)
-class VectorLayout:
-    """How a table that holds vectors is stored.
-
-    Attributes
-    ----------
-    plain_columns : sequence of str or None
-        The columns that hold no vectors; the others are stored by byte planes.  None
-        where some are neither: then no column is.
-    row_bytes : int
-        Of a row, which limits how many are in memory as a group.
-    """
-
-    plain_columns: Sequence[str] | None
-    row_bytes: int
 
 
 def write_batches(
@@ -46,7 +27,7 @@ def write_batches(
     batches: Iterable[ArrowBatch],
     *,
     metadata: Mapping[str, str] | None = None,
-    vectors: VectorLayout | None = None,
+    layout: TableLayout | None = None,
 ) -> WriteReport:
     """Write a table's rows, in one commit.
 
@@ -64,8 +45,9 @@ def write_batches(
         At least one, all of one schema.  Their order is not kept by the table.
     metadata : mapping, optional
         Goes into the commit.
-    vectors : VectorLayout, optional
-        Of a table that holds vectors.
+    layout : TableLayout, optional
+        How they are stored; by default columns get dictionaries, and groups are of a
+        million rows.
 
     Returns
     -------
@@ -85,7 +67,7 @@ def write_batches(
         table = _created(output, first)
     if table is not None and (done := output.check_table(table, first)) is not None:
         return done
-    commit = _Commit(output, table, metadata or {}, vectors)
+    commit = _Commit(output, table, metadata or {}, layout)
     arrays = (array for _, array in chain([first], made))
     rows, writer = pump(first[0], arrays, commit.write)
     return _finish(writer, commit, rows)
@@ -98,7 +80,7 @@ class _Commit:
     output: Output
     table: "DeltaTable | None"
     metadata: Mapping[str, str]
-    vectors: VectorLayout | None
+    layout: TableLayout | None
 
     def write(self, stream: RecordBatchStream) -> None:
         from deltalake import write_deltalake
@@ -111,9 +93,16 @@ class _Commit:
             mode=mode,
             schema_mode="overwrite" if mode == "overwrite" else None,
             storage_options=as_options(self.output.storage_options),
-            writer_properties=_writer_properties(self.vectors),
+            writer_properties=self._writer_properties(),
             commit_properties=self._properties(),
         )
+
+    def _writer_properties(self) -> "WriterProperties":
+        from deltalake import WriterProperties
+
+        if self.layout is None:
+            return WriterProperties(compression="ZSTD")
+        return self.layout.writer_properties()
 
     def _properties(self) -> "CommitProperties":
         from deltalake import CommitProperties, Transaction
@@ -203,27 +192,3 @@ def _write_error(error: BaseException, uri: str) -> BaseException:
         reason = (str(error).splitlines() or [""])[0]
         translated = DeltaError(f"Delta table {uri!r}: {reason}")
     return DeltaError(f"the write failed: {translated}")
-
-
-def _writer_properties(layout: VectorLayout | None) -> "WriterProperties":
-    from deltalake import ColumnProperties, WriterProperties
-
-    if layout is None:
-        return WriterProperties(compression="ZSTD")
-    group = max(1, GROUP_BYTES // layout.row_bytes)
-    if layout.plain_columns is None:
-        return WriterProperties(compression="ZSTD", max_row_group_size=group)
-    # The high bytes of floats repeat; dictionaries and statistics of single coordinates
-    # are of no use.  deltalake finds a nested leaf by no name, so these are the defaults.
-    vectors = ColumnProperties(
-        dictionary_enabled=False, statistics_enabled="NONE", encoding="BYTE_STREAM_SPLIT"
-    )
-    plain = ColumnProperties(
-        dictionary_enabled=False, statistics_enabled="CHUNK", encoding="PLAIN"
-    )
-    return WriterProperties(
-        compression="ZSTD",
-        max_row_group_size=group,
-        default_column_properties=vectors,
-        column_properties=dict.fromkeys(layout.plain_columns, plain),
-    )
