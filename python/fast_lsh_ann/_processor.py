@@ -154,13 +154,15 @@ class DeltaProcessor(HasParameters):
         return reader.dim
 
     def _neighbor_search(
-        self, request: NeighborRequest, memory_limit: int | None = None
+        self, request: NeighborRequest, memory_limit: int | None, *, written: bool
     ) -> NeighborSearch:
         """Open the tables of a search; :class:`NeighborRequest` says what it raises."""
         terms = request.terms(self._lsh)
         queries, base = request.open(self._storage_options)
         limit = working_limit(memory_limit)
-        return NeighborSearch(queries, base, self._checked_dim, terms, limit)
+        return NeighborSearch(
+            queries, base, self._checked_dim, terms, limit, written=written
+        )
 
     def _hashed(
         self, reader: EmbeddingReader, chunk_size: int

@@ -141,7 +141,8 @@ class StreamingNeighbors(DeltaProcessor):
             version_base,
             on_invalid,
         )
-        return self._neighbor_search(request, self._memory_limit).write(output, progress)
+        search = self._neighbor_search(request, self._memory_limit, written=True)
+        return search.write(output, progress)
 
     def nearest_neighbors_streaming(
         self,
@@ -220,7 +221,7 @@ BucketRangeError
             version_base,
             on_invalid,
         )
-        search = self._neighbor_search(request, self._memory_limit)
+        search = self._neighbor_search(request, self._memory_limit, written=False)
         return NeighborFrames(search.frames(progress))
 
     def plan_nearest_neighbors(
@@ -282,4 +283,5 @@ SparkVectorColumnError, DeltaError, InvalidVectorError, BucketRangeError
             version_base,
             on_invalid,
         )
-        return plan_search(self._neighbor_search(request, self._memory_limit))
+        search = self._neighbor_search(request, self._memory_limit, written=True)
+        return plan_search(search)

@@ -359,7 +359,7 @@ BucketRangeError
             version_base,
             on_invalid,
         )
-        search = self._neighbor_search(request)
+        search = self._neighbor_search(request, None, written=False)
         import polars as pl
 
         with closing(search.frames(progress)) as frames:

@@ -370,6 +370,18 @@ else:
     run_python(program)
 
 
+def test_deltalake_hears_how_soon_memory_is_given_back(run_python: Run) -> None:
+    """Both have the same allocator, and polars sets what it asks of the environment."""
+    program = """
+import sys
+from fast_lsh_ann._tables.delta import require_delta
+require_delta()
+loaded = list(sys.modules)
+print(loaded.index("polars") < loaded.index("deltalake"))
+"""
+    assert run_python(program).stdout == "True\n"
+
+
 # ---- hashing and joining ---------------------------------------------------------------
 
 

@@ -26,7 +26,7 @@ from fast_lsh_ann._streamed import blocks, neighbors
 from fast_lsh_ann._streamed.answers import places_of
 from fast_lsh_ann._streamed.costs import Layout, SearchCosts
 from fast_lsh_ann._streamed.frames import Frames
-from fast_lsh_ann._streamed.naming import RowNumbers
+from fast_lsh_ann._streamed.naming import LateNames, RowNumbers
 from fast_lsh_ann._streamed.neighbors import NeighborPass, NeighborSearch
 from fast_lsh_ann._streamed.weights import compacted, held_bytes
 from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
@@ -48,14 +48,17 @@ def _threads() -> Iterator[None]:
     set_threads(None)
 
 
-def costs(dim: int = 128, k: int = 10, itemsize: int = 4, tables: int = 0) -> SearchCosts:
+def costs(
+    dim: int = 128, k: int = 10, itemsize: int = 4, tables: int = 0, writing: int = 0
+) -> SearchCosts:
     model = BucketedRandomProjectionLSH(2.0, max(1, tables)).create_model(dim)
     core = model._core if tables else None
 
     def core_bytes(queries: int, rows: int) -> tuple[int, int]:
         return _core.knn_memory(core, queries, dim, k, int(tables > 0), 0, rows)
 
-    return SearchCosts(dim, k, itemsize, itemsize, 8, simd_info().threads, core_bytes)
+    threads = simd_info().threads
+    return SearchCosts(dim, k, itemsize, itemsize, 8, threads, core_bytes, writing)
 
 
 # ---- cutting ---------------------------------------------------------------------------
@@ -71,6 +74,7 @@ def costs(dim: int = 128, k: int = 10, itemsize: int = 4, tables: int = 0) -> Se
         {"k": 400_000},
         {"tables": 20},
         {"itemsize": 8},
+        {"writing": MIB},
     ],
     ids=str,
 )
@@ -192,6 +196,19 @@ def test_few_texts_do_not_keep_their_batch() -> None:
     assert held_bytes(frame.select("c")) == 8192 * 8
 
 
+def test_names_have_room_to_be_put_together(tmp_path: Path) -> None:
+    """They are there in pieces and as a whole."""
+    ids = [f"{number:04}" * 30 for number in range(300)]
+    table = write_table(tmp_path / "t", vectors_of(300), ids)
+    names = LateNames(EmbeddingReader(open_source(table), "embedding", "id"))
+    places = np.arange(0, 300, 2)
+    bytes_of_names = 150 * (120 + 16)
+    found = names.of(places, 2 * bytes_of_names)
+    assert found is not None
+    assert found["neighbor_id"].to_list() == ids[::2]
+    assert names.of(places, 2 * bytes_of_names - 1) is None
+
+
 # ---- plans -----------------------------------------------------------------------------
 
 
@@ -204,6 +221,7 @@ def test_a_plan_tells_the_passes_there_are(
     plan = lsh.plan_nearest_neighbors(asking, base, 10, exact=True)
     assert (plan.queries, plan.rows, plan.dim, plan.k) == (9_000, 20_000, 16, 10)
     assert sum(plan.memory.values()) <= plan.memory_limit == 8 * MIB
+    assert plan.memory["writing"] == 2 * MIB
     assert plan.seconds >= max(plan.read_seconds, plan.search_seconds) > 0
     readings = []
     chunks = EmbeddingReader.chunks
@@ -213,8 +231,8 @@ def test_a_plan_tells_the_passes_there_are(
         return chunks(self, *sizes)
 
     monkeypatch.setattr(EmbeddingReader, "chunks", counted)
-    frames = lsh.nearest_neighbors_streaming(asking, base, 10, exact=True)
-    assert sum(frame.height for frame in frames) == 90_000
+    report = lsh.nearest_neighbors_to_delta(asking, base, tmp_path / "o", 10, exact=True)
+    assert report.rows == 90_000
     assert readings == plan.passes * [plan.rows_per_block]
     assert plan.passes > 1
     said = str(plan)

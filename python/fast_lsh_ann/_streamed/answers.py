@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # Rows of a frame; more where one query has more.
-_FRAME_ROWS = 32768
+_FRAME_ROWS = 8192
 
 
 def places_of(found: Neighbors) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """What a search of tables holds, in bytes, and how it is cut to fit a limit."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fast_lsh_ann._tables.source import BATCH_ROWS
 from fast_lsh_ann.errors import MemoryLimitError
@@ -15,6 +15,9 @@ _MOST_PUSHED = 65536
 _LEAST_BATCH = 64
 # A row's number and its id, if that is a number; other ids are weighed as they come.
 _NUMBERED = 16
+# What the writer of a Delta table holds, in groups of 8 MiB: as much, or a quarter of a
+# limit that is small, is left to it.
+_WRITING, _WRITING_SHARE = 64 << 20, 4
 _QUERIES_PER_THREAD = 256  # with fewer every thread has lists of its own: knn.c
 # From so many queries on the core makes short forms: FLA_MANY_QUERIES in knn.h.
 _MANY_QUERIES = 2048
@@ -39,6 +42,8 @@ class SearchCosts:
     core : callable
         Tells for a number of queries and of rows pushed how many bytes the core holds,
         and how many pass while rows are pushed: `_core.knn_memory`.
+    writing : int
+        Of what writes the answers.
     """
 
     dim: int
@@ -48,6 +53,7 @@ class SearchCosts:
     name_bytes: int
     threads: int
     core: Callable[[int, int], tuple[int, int]]
+    writing: int = 0
 
     def of_query(self, around: int) -> dict[str, int]:
         """Tell what one of about so many queries takes while it is searched for, by part.
@@ -58,8 +64,9 @@ class SearchCosts:
             "queries": self.dim * self.query_itemsize + _NUMBERED,
             "lists and codes": self._search_of(around)[0],
         }
-        # Places in order and, while they are sorted, once more; then the names.
-        naming = self.k * (8 + max(9, self.name_bytes))
+        # Places in order and, while they are sorted, once more; then the names, twice
+        # while they are put together.
+        naming = self.k * (8 + max(9, 2 * self.name_bytes))
         names = max(0, naming - sum(parts.values()))
         return {**parts, "results": 16 * self.k + 8, "names": names}
 
@@ -72,6 +79,7 @@ class SearchCosts:
             "reading": _BATCHES * batch_rows * (base_row + query_row),
             "base rows": _BLOCKS * push_rows * base_row,
             "searching": max(searching),
+            "writing": self.writing,
         }
 
     def _search_of(self, queries: int, rows: int = BATCH_ROWS) -> tuple[int, int]:
@@ -80,6 +88,11 @@ class SearchCosts:
         twice, passing = self.core(2 * queries, rows)
         each = -(-(twice - held) // queries)
         return each, max(0, held - queries * each) + passing
+
+
+def writing_bytes(limit: int) -> int:
+    """Tell what is left of a limit to the writer of a Delta table."""
+    return min(_WRITING, limit // _WRITING_SHARE)
 
 
 @dataclass(frozen=True)
@@ -120,7 +133,8 @@ class Layout:
                 if layout.fixed_bytes <= limit // 2 and layout.most_queries(0) >= least:
                     return layout
                 batch_rows //= 2
-        layout = cls(costs, limit, _SEVERAL, _LEAST_BATCH, _LEAST_BATCH)
+        least_costs = replace(costs, writing=0)
+        layout = cls(least_costs, limit, _SEVERAL, _LEAST_BATCH, _LEAST_BATCH)
         layout.require(0)
         return layout
 

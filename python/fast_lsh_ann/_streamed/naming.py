@@ -119,7 +119,7 @@ class LateNames(Names):
                 end = row + len(batch[0])
                 first, last = np.searchsorted(numbers, (row, end))
                 picked.append(self._pick(batch, row, numbers[first:last]))
-                room -= held_bytes(picked[-1])
+                room -= 2 * held_bytes(picked[-1])  # while they are put together
                 if room < 0:
                     return None
                 row = end

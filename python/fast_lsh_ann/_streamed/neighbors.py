@@ -25,7 +25,7 @@ from fast_lsh_ann._streamed.answers import (
     places_of,
 )
 from fast_lsh_ann._streamed.blocks import query_blocks
-from fast_lsh_ann._streamed.costs import Layout, SearchCosts
+from fast_lsh_ann._streamed.costs import Layout, SearchCosts, writing_bytes
 from fast_lsh_ann._streamed.frames import Frames, result_layout
 from fast_lsh_ann._streamed.naming import KeptNames, LateNames, Names, RowNumbers
 from fast_lsh_ann._streamed.neighbor_request import NeighborTerms
@@ -66,6 +66,8 @@ class NeighborSearch:
     terms : NeighborTerms
     limit : int
         Bytes that may be held.
+    written : bool
+        Whether the answers are for a table, whose writer is left some of them.
     """
 
     def __init__(
@@ -75,11 +77,14 @@ class NeighborSearch:
         checked_dim: Callable[[EmbeddingReader], int],
         terms: NeighborTerms,
         limit: int,
+        *,
+        written: bool,
     ) -> None:
         self.queries = queries
         self.base = base if base.source.one_shot else base.bare()
         self.terms = terms
         self.limit = limit
+        self._written = written
         self.named_base = base
         self._checked_dim = checked_dim
         self._model: BucketedRandomProjectionLSHModel | None = None
@@ -210,6 +215,7 @@ class NeighborSearch:
             name_bytes=name_bytes(self.named_base),
             threads=simd_info().threads,
             core=core_bytes,
+            writing=writing_bytes(self.limit) if self._written else 0,
         )
         return Layout.within(costs, self.limit)
 

@@ -37,7 +37,7 @@ class NeighborsPlan:
     rows_per_block : int
         Rows of the base that are searched at once.
     memory : mapping of str to int
-        Bytes that are held, by part.
+        Bytes that are held, by part; `writing` is left to the writer of a table.
     memory_limit : int
         Bytes that may be held.
     read_seconds : float

@@ -203,9 +203,10 @@ def require_delta() -> None:
 
 
 def _import_delta() -> None:
-    import deltalake  # noqa: F401
-
+    # polars asks its allocator to give memory back soon; deltalake's hears it only if it
+    # is loaded after, and would keep for ten seconds whatever was freed.
     import_polars()
+    import deltalake  # noqa: F401
 
 
 def import_polars() -> None:
