@@ -6,8 +6,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 from fast_lsh_ann import StreamingLSHProcessor, create_sample_delta
+from fast_lsh_ann.tables import write_table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "python"))
 from test_neighbors_memory import assert_within
@@ -35,6 +38,23 @@ def test_memory_holds_under_a_large_limit() -> None:
         create_sample_delta(base, 42_000_000, 128)
         create_sample_delta(queries, 4_500, 128, seed=7)
         assert_within(base, queries, "1024MiB", 12_000, 54_000_000)
+
+
+def test_memory_holds_where_ids_are_long_texts(tmp_path: Path) -> None:
+    """More of them are found than fit, so they are looked up for some queries at a time.
+
+    Both sides have texts of 150 bytes.
+    """
+
+    def write(name: str, rows: int, seed: int) -> Path:
+        vectors = np.random.default_rng(seed).standard_normal((rows, 32), dtype="f4")
+        ids = pl.select(id=pl.int_range(rows).cast(pl.String).str.zfill(150))
+        frame = ids.with_columns(embedding=pl.Series(vectors).arr.to_list())
+        write_table(frame, tmp_path / name)
+        return tmp_path / name
+
+    base, queries = write("base", 6_000_000, 1), write("queries", 20_000, 2)
+    assert_within(base, queries, "256MiB", 100, 2_000_000)
 
 
 @pytest.mark.parametrize(("queries", "k"), [(100, 10), (20_000, 10), (1_000, 300)])
