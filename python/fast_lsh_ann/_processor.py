@@ -234,12 +234,12 @@ class DeltaProcessor(HasParameters):
             if appended is not None:
                 scheme.require_same(appended, f"the hashes in {output.uri!r}")
             row_bytes = (reader.dim or 1) * reader.dtype.itemsize
-            layout = TableLayout(row_bytes, plain, vectors=True)
+            beside = TableLayout(row_bytes, plain, vectors=True)
             return write_batches(
                 output,
                 chain([first], batches),
                 metadata={**scheme.metadata(), **_sources(reader)},
-                layout=layout if embedding_column else None,
+                layout=beside if embedding_column else TableLayout(),
             )
 
     def _scheme_to_append(

@@ -10,13 +10,12 @@ from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._processor import DeltaProcessor
 from fast_lsh_ann._progress import Progress
 from fast_lsh_ann._streamed.arrange import RowCost
-from fast_lsh_ann._streamed.frames import PairFrames, result_layout
+from fast_lsh_ann._streamed.frames import PairFrames, write_frames
 from fast_lsh_ann._streamed.join_plan import JoinPlan
 from fast_lsh_ann._streamed.join_request import JoinRequest
 from fast_lsh_ann._streamed.limited import LimitedJoin
 from fast_lsh_ann._streamed.residents import Engine
 from fast_lsh_ann._tables.delta import Table, TablePath, Version, refuse_input
-from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann._tables.output import Mode, Output
 from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann._tables.scheme import prefixed
@@ -177,10 +176,9 @@ class StreamingJoins(DeltaProcessor):
         none = join.no_pairs()
         if (done := output.check(frame_batch(none))) is not None:
             return done
-        metadata, layout = self._join_metadata(request, join), result_layout(none)
+        metadata = self._join_metadata(request, join)
         with closing(join.frames(progress)) as frames:
-            batches = map(frame_batch, frames)
-            return write_batches(output, batches, metadata=metadata, layout=layout)
+            return write_frames(output, frames, none, metadata)
 
     def similarity_join_frames(
         self,

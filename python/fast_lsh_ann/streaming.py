@@ -17,13 +17,12 @@ from fast_lsh_ann._invalid import OnInvalid
 from fast_lsh_ann._log import logger
 from fast_lsh_ann._processor import report_rows
 from fast_lsh_ann._progress import Progress, reporting
-from fast_lsh_ann._streamed.frames import Frames, result_layout
+from fast_lsh_ann._streamed.frames import Frames, write_frames
 from fast_lsh_ann._streamed.join import TableJoin
 from fast_lsh_ann._streamed.memory import MemoryLimit, parse_memory
 from fast_lsh_ann._streaming_joins import StreamingJoins
 from fast_lsh_ann._streaming_neighbors import StreamingNeighbors
 from fast_lsh_ann._tables.delta import Table, TablePath, Version, refuse_input
-from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann._tables.embeddings import EmbeddingReader, id_array
 from fast_lsh_ann._tables.output import Mode, Output
 from fast_lsh_ann._tables.report import WriteReport
@@ -531,19 +530,17 @@ SparkVectorColumnError, DeltaError, InvalidVectorError, BucketRangeError
             on_invalid,
             (where_a, where_b),
         )
-        none = join.no_pairs()
-        if output is not None and (done := output.check(frame_batch(none))):
-            return done
-        with reporting(progress, "joining") as report:
-            if output is None:
+        if output is None:
+            with reporting(progress, "joining") as report:
                 return join.count(report)
-            with closing(join.frames(report)) as frames:
-                return write_batches(
-                    output,
-                    map(frame_batch, frames),
-                    metadata=join.metadata(),
-                    layout=result_layout(none),
-                )
+        none = join.no_pairs()
+        if done := output.check(frame_batch(none)):
+            return done
+        with (
+            reporting(progress, "joining") as report,
+            closing(join.frames(report)) as frames,
+        ):
+            return write_frames(output, frames, none, join.metadata())
 
     def _join_output(
         self, path: TablePath | None, mode: Mode, job_id: str | None

@@ -1,10 +1,9 @@
 """The first rows of the tables of a join, and what joining them says of all."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from fast_lsh_ann._streamed.arrange import Arrangement
 from fast_lsh_ann._streamed.chunked import JoinTables, make_resident
 from fast_lsh_ann._streamed.chunks import ChunkSize, RowStream
 from fast_lsh_ann._streamed.keys import Keys
-from fast_lsh_ann._streamed.residents import Engine
+from fast_lsh_ann._streamed.residents import Engine, Resident
 from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
 
 # Of each table: so many pairs of rows are compared in some tens of milliseconds.
@@ -127,38 +126,34 @@ def compare(
     batches = [sample.batch for sample in samples if sample is not None]
     if len(batches) < len(samples):
         return Compared(0, Tally(), Tally(), 0.0)
+    itself = tables.b is None
     rows = min(len(batch.rows) for batch in batches)
+    mine, others = (_halves(batch, rows // 2) for batch in (batches[0], batches[-1]))
     near, far = Tally(), Tally()
-    for i, j, half, other in _halves_that_meet(batches, rows // 2):
-        tally = _tally(tables, engine, half, other)
-        near, far = (near + tally, far) if i == j else (near, far + tally)
+    for i, half in enumerate(mine):
+        if tables.by:  # rows are sorted in place then
+            half = replace(half, rows=half.rows.copy())
+        resident = make_resident(engine, tables.a, half, tables.by)
+        for j, other in enumerate(others):
+            if itself and j < i:
+                continue  # they met before
+            tally = _tally(tables, resident, None if itself and i == j else other)
+            near, far = (near + tally, far) if i == j else (near, far + tally)
     return Compared(rows, near, far, _pair_seconds(engine, tables.a, batches[0]))
 
 
-def _halves_that_meet(
-    batches: Sequence[EmbeddingBatch], cut: int
-) -> Iterator[tuple[int, int, EmbeddingBatch, EmbeddingBatch | None]]:
-    """Give halves by their numbers, and themselves; None: the first meets itself."""
-    halves = [[batch.part(0, cut), batch.part(cut, len(batch.rows))] for batch in batches]
-    for i, j in product(range(2), range(2)):
-        half, other = halves[0][i], halves[-1][j]
-        itself = len(batches) == 1 and i == j
-        if len(half.rows) and len(other.rows) and (len(batches) == 2 or i <= j):
-            yield i, j, half, None if itself else other
+def _halves(batch: EmbeddingBatch, cut: int) -> list[EmbeddingBatch]:
+    """Cut a batch in two; in one, where nothing is before the cut."""
+    if cut == 0:
+        return [batch]
+    return [batch.part(0, cut), batch.part(cut, len(batch.rows))]
 
 
-def _tally(
-    tables: JoinTables,
-    engine: Engine,
-    chunk: EmbeddingBatch,
-    other: EmbeddingBatch | None,
-) -> Tally:
-    n = len(chunk.rows)
+def _tally(tables: JoinTables, resident: Resident, other: EmbeddingBatch | None) -> Tally:
+    """Count the pairs with other rows; None: those among its own."""
+    n = resident.rows
     compared = n * (n - 1) // 2 if other is None else n * len(other.rows)
-    equal = _equal(tables.by, chunk, other) if tables.by else compared
-    if tables.by:  # rows are sorted in place then
-        chunk = replace(chunk, rows=chunk.rows.copy())
-    resident = make_resident(engine, tables.a, chunk, tables.by)
+    equal = _equal(tables.by, resident.chunk, other) if tables.by else compared
     return Tally(compared, equal, resident.count(tables.b or tables.a, other))
 
 

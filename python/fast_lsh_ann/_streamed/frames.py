@@ -1,13 +1,16 @@
 """Results that leave frame by frame: an iterator, or an Arrow stream, once."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from fast_lsh_ann import _core
 from fast_lsh_ann._arrow import RecordBatchStream, frame_batch
 from fast_lsh_ann._streamed.weights import guessed_bytes
+from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann._tables.layout import TableLayout
+from fast_lsh_ann._tables.output import Output
+from fast_lsh_ann._tables.report import WriteReport
 from fast_lsh_ann.errors import ArrowError
 
 if TYPE_CHECKING:
@@ -99,14 +102,21 @@ def _batches(
         yield None
 
 
-def result_layout(none: "pl.DataFrame") -> TableLayout:
-    """Tell how results are stored whose columns are those of a frame of none.
+def write_frames(
+    output: Output,
+    frames: Iterable["pl.DataFrame"],
+    none: "pl.DataFrame",
+    metadata: Mapping[str, str],
+) -> WriteReport:
+    """Write results, whose columns are those of a frame of none, in one commit.
 
     Numbers get no dictionaries, which makes tables of neighbors a twentieth smaller, and
     groups of 8 MiB instead of a million rows halve what a writer holds.
     """
     numbers = [name for name, kind in none.schema.items() if kind.is_numeric()]
-    return TableLayout(sum(map(guessed_bytes, none.dtypes)), numbers)
+    layout = TableLayout(sum(map(guessed_bytes, none.dtypes)), numbers)
+    batches = map(frame_batch, frames)
+    return write_batches(output, batches, metadata=metadata, layout=layout)
 
 
 class PairFrames(Frames):

@@ -26,11 +26,10 @@ from fast_lsh_ann._streamed.answers import (
 )
 from fast_lsh_ann._streamed.blocks import query_blocks
 from fast_lsh_ann._streamed.costs import Layout, SearchCosts, writing_bytes
-from fast_lsh_ann._streamed.frames import Frames, result_layout
+from fast_lsh_ann._streamed.frames import Frames, write_frames
 from fast_lsh_ann._streamed.naming import KeptNames, LateNames, Names, RowNumbers
 from fast_lsh_ann._streamed.neighbor_request import NeighborTerms
 from fast_lsh_ann._tables.delta import refuse_input
-from fast_lsh_ann._tables.delta_write import write_batches
 from fast_lsh_ann._tables.embeddings import EmbeddingBatch, EmbeddingReader
 from fast_lsh_ann._tables.output import Output
 from fast_lsh_ann._tables.report import WriteReport
@@ -127,12 +126,7 @@ class NeighborSearch:
         with closing(self.frames(progress)) as frames:
             first = next(frames)  # from here on the base was read
             told["skipped_rows_base"] = self.base.skipped
-            return write_batches(
-                output,
-                map(frame_batch, chain([first], frames)),
-                metadata=prefixed(told),
-                layout=result_layout(none),
-            )
+            return write_frames(output, chain([first], frames), none, prefixed(told))
 
     def _told(self) -> dict[str, object]:
         """Say what a commit tells of the search, as known before the base is read."""

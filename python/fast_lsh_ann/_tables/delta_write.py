@@ -16,10 +16,12 @@ from fast_lsh_ann._threads import Worker
 from fast_lsh_ann.errors import DeltaError, TableNotFoundError
 
 if TYPE_CHECKING:
-    from deltalake import CommitProperties, DeltaTable, WriterProperties
+    from deltalake import CommitProperties, DeltaTable
 
 # Forty processes that append at once fail now and then with the default of 15.
 _APPEND_RETRIES = 200
+# Columns of which nothing is known.
+_PLAIN = TableLayout()
 
 
 def write_batches(
@@ -27,7 +29,7 @@ def write_batches(
     batches: Iterable[ArrowBatch],
     *,
     metadata: Mapping[str, str] | None = None,
-    layout: TableLayout | None = None,
+    layout: TableLayout = _PLAIN,
 ) -> WriteReport:
     """Write a table's rows, in one commit.
 
@@ -80,7 +82,7 @@ class _Commit:
     output: Output
     table: "DeltaTable | None"
     metadata: Mapping[str, str]
-    layout: TableLayout | None
+    layout: TableLayout
 
     def write(self, stream: RecordBatchStream) -> None:
         from deltalake import write_deltalake
@@ -93,16 +95,9 @@ class _Commit:
             mode=mode,
             schema_mode="overwrite" if mode == "overwrite" else None,
             storage_options=as_options(self.output.storage_options),
-            writer_properties=self._writer_properties(),
+            writer_properties=self.layout.writer_properties(),
             commit_properties=self._properties(),
         )
-
-    def _writer_properties(self) -> "WriterProperties":
-        from deltalake import WriterProperties
-
-        if self.layout is None:
-            return WriterProperties(compression="ZSTD")
-        return self.layout.writer_properties()
 
     def _properties(self) -> "CommitProperties":
         from deltalake import CommitProperties, Transaction

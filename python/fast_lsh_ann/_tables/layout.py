@@ -22,8 +22,9 @@ class TableLayout:
 
     Attributes
     ----------
-    row_bytes : int
-        Of a row, which limits how many are in memory as a group.
+    row_bytes : int or None
+        Of a row, which limits how many are in memory as a group; None for groups of a
+        million.
     numbers : sequence of str
         Columns whose values hardly repeat: they get no dictionary.
     vectors : bool
@@ -31,7 +32,7 @@ class TableLayout:
         statistics of single coordinates.
     """
 
-    row_bytes: int
+    row_bytes: int | None = None
     numbers: Sequence[str] = ()
     vectors: bool = False
 
@@ -46,9 +47,10 @@ class TableLayout:
         vector = ColumnProperties(
             dictionary_enabled=False, statistics_enabled="NONE", encoding="PLAIN"
         )
+        most = None if self.row_bytes is None else max(1, GROUP_BYTES // self.row_bytes)
         return WriterProperties(
             compression="ZSTD",
-            max_row_group_size=max(1, GROUP_BYTES // self.row_bytes),
+            max_row_group_size=most,
             default_column_properties=vector if self.vectors else None,
             column_properties=dict.fromkeys(self.numbers, number) or None,
         )
